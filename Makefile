@@ -1,0 +1,47 @@
+# Two commands: `make demo` and `make test`. Each makes .venv from constraints.txt if there is none.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := test
+
+# Compiled bytecode is worth ten start-ups; one thread is faster than two on small arrays.
+unexport PYTHONDONTWRITEBYTECODE
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE ?= 1
+# uv does not read pip's configuration, where a local wheel folder may be named.
+UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell python3 -m pip config get global.find-links 2>/dev/null))
+ifneq ($(strip $(UV_FIND_LINKS)),)
+export UV_FIND_LINKS
+else
+unexport UV_FIND_LINKS
+endif
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+export PYTHONPATH :=
+
+.venv/.ok: pyproject.toml constraints.txt
+	command -v uv >/dev/null || python3 -m pip install -q --target .tools uv
+	uv venv -q --clear --python python3 .venv
+	uv pip install -q -p .venv -c constraints.txt -e '.[dev]'
+	touch $@
+
+.PHONY: demo test lint types imports unit bench
+demo: .venv/.ok
+	.venv/bin/institutional run runs/demo.yaml
+
+test: lint types imports unit
+
+lint: .venv/.ok
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/.ok
+	.venv/bin/mypy
+
+imports: .venv/.ok
+	.venv/bin/lint-imports --no-cache
+
+unit: .venv/.ok
+	.venv/bin/python -m pytest -n 2
+
+bench: .venv/.ok
+	.venv/bin/python -m benchmarks

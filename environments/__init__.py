@@ -1,0 +1,1 @@
+"""The environments of Institutional; see README.md in this folder."""

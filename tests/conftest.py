@@ -1,0 +1,29 @@
+"""Settings for the whole suite: no network, a key folder of its own, repeatable examples."""
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Support modules lie beside the tests that use them.
+for folder in Path(__file__).parent.iterdir():
+    if folder.is_dir() and folder.name not in {"golden", "__pycache__"}:
+        sys.path.insert(0, str(folder))
+
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path_factory):
+    """No test reaches the network or the user's own keys."""
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a test tried to reach the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setenv("INSTITUTIONAL_HOME", str(tmp_path_factory.getbasetemp() / "operator"))
