@@ -1,0 +1,1 @@
+"""The agents of Institutional; see README.md in this folder."""
