@@ -1,0 +1,127 @@
+"""An institution in session: the oracle's memory and the register, over M markets.
+
+`judge` is one round of oracle and controller; `account` writes what happened in one market as
+JSON-serialisable data, which is what the ledger keeps and a replay must reproduce to the byte.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from institutional.errors import InstitutionalError
+from institutional.governance import controller, notices, oracle
+from institutional.governance.controller import NO_MOVE, Ruling
+from institutional.governance.oracle import Mask
+from institutional.governance.program import Array, Move, Program, Record
+
+
+class Institution:
+    """Oracle, controller and register for `markets` markets in step."""
+
+    def __init__(self, program: Program, markets: int = 1) -> None:
+        self.program = program
+        self.round = 0
+        self.register = controller.blank_register(program, markets)
+        self._memory = oracle.blank_memory(program, markets)
+        self._before: Record | None = None
+
+    def suspended(self) -> Mask:
+        """Who may not act in the coming round, [M, N]."""
+        return self.program.suspended[self.register.state]
+
+    def cap(self) -> Array:
+        """The largest permitted share of the largest action in the coming round, [M, N]."""
+        return self.program.cap[self.register.state]
+
+    def judge(self, record: Record) -> Ruling:
+        """Find and decide on the public record of the round just played.
+
+        Raises InstitutionalError if a signal is not a finite number: nothing is decided on it.
+        """
+        before = record if self._before is None else self._before
+        memory, finding = oracle.observe(
+            self.program, self._memory, record, before, suspended=self.suspended()
+        )
+        for reading, values in zip(self.program.readings, finding.values, strict=True):
+            if not np.isfinite(values).all():
+                raise InstitutionalError(
+                    f"round {self.round}: the signal {reading.name} is not a finite number\n"
+                    "  the public record it is computed from is broken; nothing was decided"
+                )
+        register, decisions = controller.decide(self.program, self.register, finding, self.round)
+        ruling = Ruling(self.round, finding, decisions, register)
+        self.register, self._memory, self._before = register, memory, record
+        self.round += 1
+        return ruling
+
+
+def account(program: Program, ruling: Ruling, market: int = 0) -> dict[str, Any]:
+    """Return everything decided in one market and round as JSON-serialisable data."""
+    finding, decisions, register = ruling.finding, ruling.decisions, ruling.register
+    agents = program.agents
+    cases, moves, refused = [], [], []
+    for norm, breach in zip(program.norm_names, finding.breaches, strict=True):
+        for seat in np.flatnonzero(breach[market]).tolist():
+            evidence = [
+                name
+                for name, true in zip(program.evidence_names, finding.evidence, strict=True)
+                if true[market, seat]
+            ]
+            cases.append(
+                {
+                    "id": f"{norm}/{agents[seat]}/{ruling.round}",
+                    "agent": agents[seat],
+                    "norm": norm,
+                    "evidence": evidence,
+                }
+            )
+    for seat, agent in enumerate(agents):
+        for edge, codes in zip(program.moves, decisions.refused, strict=True):
+            if codes is not None and codes[market, seat]:
+                reason = controller.refusal_reason(edge, int(codes[market, seat]))
+                refused.append({"agent": agent, "edge": edge.id, "reason": reason})
+        chosen = int(decisions.move[market, seat])
+        if chosen != NO_MOVE:
+            edge = program.moves[chosen]
+            move: dict[str, Any] = {
+                "agent": agent,
+                "edge": edge.id,
+                "from": program.states[edge.source],
+                "to": program.states[edge.target],
+            }
+            answered = [case["id"] for case in cases if _answers(program, edge, case, agent)]
+            if answered:
+                move["cases"] = answered
+            if edge.fine is not None:
+                move["fine"] = float(decisions.fines[market, seat])
+            if edge.credits:
+                move["credits"] = edge.credits
+            moves.append(move)
+    return {
+        "round": ruling.round,
+        "signals": {
+            reading.name: values[market].tolist()
+            for reading, values in zip(program.readings, finding.values, strict=True)
+        },
+        "counted": bool(finding.counted[market]),
+        "cases": cases,
+        "moves": moves,
+        "refused": refused,
+        "standings": [
+            {
+                "state": program.states[int(register.state[market, seat])],
+                "since": int(register.entered[market, seat]),
+                "clean": int(register.clean[market, seat]),
+                "credits": int(register.credits[market, seat]),
+                "offences": int(register.offences[market, seat]),
+                "streaks": [int(streak[market, seat]) for streak in register.streaks],
+            }
+            for seat in range(len(agents))
+        ],
+        "notices": notices.render(program, ruling, market),
+    }
+
+
+def _answers(program: Program, edge: Move, case: dict[str, Any], agent: str) -> bool:
+    norms = {program.norm_names[check.subject] for check in edge.when if check.kind == "case"}
+    return case["agent"] == agent and case["norm"] in norms

@@ -1,0 +1,106 @@
+"""The oracle: public records to signals, evidence and breaches. It detects and never punishes.
+
+Pure functions over arrays with a leading markets axis. A window is the bits of one word per agent:
+shifting in the newest round costs the same however long the window is.
+
+Shapes: M markets, N agents.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from institutional.governance.program import Array, Expression, Probe, Program, Record
+
+Mask = NDArray[np.bool_]
+Bits = NDArray[np.uint64]
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "above": np.greater,
+    "at_least": np.greater_equal,
+    "below": np.less,
+    "at_most": np.less_equal,
+}
+_ONE = np.uint64(1)
+
+
+class Memory(NamedTuple):
+    """What the oracle remembers between rounds: one word of past comparisons per probe."""
+
+    hits: tuple[Bits, ...]  # per probe [M, N]; bit 0 is the newest counted round
+
+
+class Finding(NamedTuple):
+    """What the oracle found in one round."""
+
+    values: tuple[Array, ...]  # per reading [M, N]
+    evidence: tuple[Mask, ...]  # per evidence [M, N]
+    breaches: tuple[Mask, ...]  # per norm [M, N]; each true entry is a case
+    counted: Mask  # [M]; False where the round is ignored
+
+
+def blank_memory(program: Program, markets: int) -> Memory:
+    """Return the memory before the first round."""
+    shape = (markets, len(program.agents))
+    return Memory(tuple(np.zeros(shape, dtype=np.uint64) for _ in program.probes))
+
+
+def observe(
+    program: Program, memory: Memory, now: Record, before: Record, *, suspended: Mask
+) -> tuple[Memory, Finding]:
+    """Read the public records of this round and the last; return new memory and the finding.
+
+    `suspended` [M, N] says who was suspended during the round. Where the graph ignores such
+    rounds, nothing in that market is evidence and the windows do not move.
+    """
+    values = tuple(reading.function(now, before) for reading in program.readings)
+    if program.loaded.graph.detection.rounds_with_a_suspension == "ignore":
+        counted: Mask = ~np.any(suspended, axis=1, keepdims=False)
+    else:
+        counted = np.ones(len(suspended), dtype=np.bool_)
+    everywhere = bool(counted.all())
+    hits, past = [], []
+    for probe, old in zip(program.probes, memory.hits, strict=True):
+        now_past = _COMPARE[probe.operator](values[probe.reading], probe.threshold)
+        new = (old << _ONE) | now_past
+        hits.append(new if everywhere else np.where(counted[:, None], new, old))
+        past.append(_sustained(probe, now_past, new))
+    evidence: list[Mask] = []
+    for expression in program.evidence:
+        evidence.append(_truth(expression, past, evidence))
+    breaches = tuple(_truth(expression, past, evidence) for expression in program.norms)
+    if not everywhere:
+        evidence = [true & counted[:, None] for true in evidence]
+        breaches = tuple(true & counted[:, None] for true in breaches)
+    return Memory(tuple(hits)), Finding(values, tuple(evidence), breaches, counted)
+
+
+def _sustained(probe: Probe, now_past: Mask, hits: Bits) -> Mask:
+    """Past the threshold now, and in `at_least` of the last `of` rounds.
+
+    Without the first condition an agent that stopped would be found at fault for rounds already
+    answered.
+    """
+    if probe.at_least == 1:
+        return now_past
+    window = np.uint64((1 << probe.of) - 1)
+    enough: Mask = np.bitwise_count(hits & window) >= probe.at_least
+    return now_past & enough
+
+
+def _truth(expression: Expression, probes: list[Mask], evidence: list[Mask]) -> Mask:
+    kind, content = expression
+    match kind:
+        case "probe":
+            return probes[content]
+        case "evidence":
+            return evidence[content]
+        case "not":
+            return ~_truth(content, probes, evidence)
+    parts = [_truth(part, probes, evidence) for part in content]
+    result = parts[0]
+    for part in parts[1:]:
+        result = result & part if kind == "all" else result | part
+    return result

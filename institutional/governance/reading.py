@@ -1,0 +1,61 @@
+"""The graph as an agent may read it: public words, consequences, and a rehearsal on paper.
+
+Implements `agents.contract.PublicGraph` without importing it: the two packages share a protocol.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from agents.contract import Rehearsal
+from institutional.governance.institution import Institution
+from institutional.governance.notices import is_answer, restricts
+from institutional.governance.oracle import Mask
+from institutional.governance.program import Array, Program, Record
+
+Play = Callable[[Array, Mask, Array], Record]
+"""(actions [1, N, A], suspended [1, N], cap [1, N]) -> the public record without shocks."""
+
+
+class PublicReading:
+    """What every agent may know of the institution; rehearsals are remembered."""
+
+    def __init__(self, program: Program, play: Play) -> None:
+        self._program, self._play = program, play
+        self._rehearsed: dict[tuple[bytes, int], Rehearsal] = {}
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the legal states."""
+        return self._program.states
+
+    def status(self, standing: int) -> str:
+        """The public status word of a state."""
+        return self._program.loaded.graph.states[self._program.states[standing]].status
+
+    def next_case_costs(self, standing: int) -> bool:
+        """Whether a case against an agent of this standing can bring a fine or a restriction."""
+        return any(
+            edge.source == standing
+            and is_answer(edge)
+            and (edge.fine is not None or restricts(self._program, edge))
+            for edge in self._program.moves
+        )
+
+    def rehearse(self, actions: Array, rounds: int) -> Rehearsal:
+        """Play `actions` [N, A] for `rounds` rounds on paper, from good standing."""
+        key = (actions.tobytes(), rounds)
+        if key not in self._rehearsed:
+            self._rehearsed[key] = self._run(actions, rounds)
+        return self._rehearsed[key]
+
+    def _run(self, actions: Array, rounds: int) -> Rehearsal:
+        institution = Institution(self._program)
+        fines, suspended, standings = [], [], []
+        for _ in range(rounds):
+            suspended.append(institution.suspended()[0])
+            record = self._play(actions[None], institution.suspended(), institution.cap())
+            ruling = institution.judge(record)
+            fines.append(ruling.decisions.fines[0])
+            standings.append(ruling.register.state[0])
+        return Rehearsal(np.array(fines), np.array(suspended), np.array(standings))
