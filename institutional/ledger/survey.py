@@ -1,0 +1,158 @@
+"""One walk over a log file: what its signed heads cover, and the first thing that is wrong.
+
+Never stops on an error and never accuses: `audit` turns a survey into a verdict. Memory stays
+bounded whatever the file holds. An entry counts once a valid head covers it; before that its
+flaws are those of a tail.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from institutional.ledger import wal
+from institutional.ledger.errors import LedgerError, UnknownVersionError
+from institutional.ledger.note import VerifyKey
+from institutional.ledger.tree import Frontier, leaf_hash
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """Something wrong, and where."""
+
+    reason: str
+    offset: int
+    seq: int | None = None
+    expected: str | None = None
+    found: str | None = None
+    unknown_version: bool = False
+
+
+@dataclass
+class Survey:
+    """What a log holds: first what is signed, then what is wrong.
+
+    `entry` is the first bad entry under a valid signature, `head` the first bad head or break, and
+    `tail` bytes after the last valid head that no later head covers. `root_at` is the root at the
+    size asked for.
+    """
+
+    size: int = 0
+    end: int = 0
+    head: bytes = b""
+    root: str = ""
+    root_at: bytes | None = None
+    opening: dict[str, Any] | None = None
+    closing: dict[str, Any] | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    entry: Flaw | None = None
+    head_flaw: Flaw | None = None
+    tail: Flaw | None = None
+
+
+def survey(file: BinaryIO, key: VerifyKey, *, run: str, size_asked: int) -> Survey:
+    """Return what `file` holds for the log of `key` and `run`."""
+    found = Survey()
+    frontier = Frontier()
+    root_at: bytes | None = None
+    pending = _Pending()
+    broken: Flaw | None = None
+    position = 0
+    for record in wal.records(file):
+        if isinstance(record, wal.Stray):
+            broken = Flaw(record.reason, record.offset, frontier.size)
+            break
+        position = record.offset + len(record.data) + isinstance(record, wal.EntryLine)
+        if isinstance(record, wal.EntryLine):
+            pending.look(record, run=run, seq=frontier.size, closed=found.closing is not None)
+            frontier.append(leaf_hash(record.data))
+            if frontier.size == size_asked:
+                root_at = frontier.root()
+            continue
+        try:
+            wal.check_head(record.data, frontier, found.size, key)
+        except LedgerError as error:
+            found.head_flaw = _bad_head(error, record, found.size, frontier.size, pending)
+            found.entry = found.entry or pending.flaw
+            return found
+        found.size, found.end, found.head = frontier.size, position, record.data
+        found.root = frontier.root().hex()
+        found.root_at = root_at
+        pending.settle(found)
+        pending = _Pending()
+    if broken is None and position > found.end:
+        broken = Flaw("entries that no signed head covers", found.end, found.size)
+    if broken is not None:
+        _judge_tail(file, key, found, broken, pending)
+    return found
+
+
+class _Pending:
+    """Entries since the last head, summed up."""
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self.flaw: Flaw | None = None
+        self.counts: Counter[str] = Counter()
+        self.opening: dict[str, Any] | None = None
+        self.closing: dict[str, Any] | None = None
+
+    def look(self, line: wal.EntryLine, *, run: str, seq: int, closed: bool) -> None:
+        self.first = line.offset if self.first is None else self.first
+        if self.flaw is not None:
+            return
+        try:
+            entry = wal.parse_entry(line, run=run, seq=seq)
+        except LedgerError as error:
+            unknown = isinstance(error, UnknownVersionError)
+            self.flaw = Flaw(str(error), line.offset, seq, unknown_version=unknown)
+            return
+        self.counts[entry.kind] += 1
+        if closed or self.closing is not None:
+            self.flaw = Flaw("stands after the closing entry", line.offset, seq)
+        elif len(self.counts) > wal.MAX_KINDS:
+            self.flaw = Flaw("is of one kind too many", line.offset, seq)
+        elif (entry.kind == "open") != (seq == 0):
+            self.flaw = Flaw(f"is {entry.kind!a}: a log begins with one open", line.offset, seq)
+        if entry.kind == "open":
+            self.opening = entry.body
+        if entry.kind == "close":
+            self.closing = entry.body
+
+    def settle(self, found: Survey) -> None:
+        """A valid head covers these entries: they count."""
+        found.counts += self.counts
+        found.opening = found.opening if found.opening is not None else self.opening
+        found.closing = found.closing if found.closing is not None else self.closing
+        found.entry = found.entry or self.flaw
+        if len(found.counts) > wal.MAX_KINDS:
+            found.entry = found.entry or Flaw("too many kinds of entries", found.end)
+            found.counts.clear()
+
+
+def _bad_head(
+    error: LedgerError, record: wal.HeadNote, start: int, stop: int, pending: _Pending
+) -> Flaw:
+    """Say what a bad head accuses: the entries before it if their root is wrong, or itself."""
+    if not isinstance(error, wal.RootError):
+        return Flaw(str(error), record.offset, stop)
+    which = f"entry {start}" if stop == start + 1 else f"one of entries {start} to {stop - 1}"
+    reason = f"{which} was altered after it was signed"
+    first = record.offset if pending.first is None else pending.first
+    return Flaw(reason, first, start, error.expected, error.found)
+
+
+def _judge_tail(
+    file: BinaryIO, key: VerifyKey, found: Survey, broken: Flaw, pending: _Pending
+) -> None:
+    """Bytes after the last valid head are a torn write, unless something shows otherwise."""
+    refuted = wal.why_not_torn(file, key, start=found.end, above=found.size)
+    if refuted is not None:
+        first = pending.flaw or broken
+        reason = f"{first.reason}; no torn write: {refuted}"
+        found.head_flaw = Flaw(reason, first.offset, first.seq)
+        found.entry = found.entry or pending.flaw
+    elif found.closing is not None:
+        found.head_flaw = Flaw("bytes were added after the log was closed", found.end, found.size)
+    else:
+        reason = f"from here on no signed head covers the log; byte {broken.offset}: "
+        found.tail = Flaw(reason + broken.reason, found.end, found.size)
