@@ -1,0 +1,211 @@
+"""The one loop: environment, agents, institution and journal, from the first round to the last.
+
+A run is scored and decided from what its journal gave back, never from live values, so that an
+auditor who has the journal has everything.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agents import catalogue
+from agents.contract import Agent, Briefing
+from environments.contract import Array, Core, Mask, Record, UnplayableError
+from environments.market import Market
+from institutional.governance.governed import Governed, Journal, Recorded, as_arrays, as_read_back
+from institutional.governance.loading import LoadedGraph
+from institutional.governance.program import Program, compile_graph
+from institutional.governance.reading import PublicReading
+from institutional.seeds import derive
+
+
+@dataclass(frozen=True)
+class Seat:
+    """An agent of the catalogue with its parameters."""
+
+    agent: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What a run's journal gave back, and whether the run counts."""
+
+    records: list[dict[str, Any]]  # public record per round
+    rulings: list[dict[str, Any]]  # empty where nothing governs
+    rewards: Array  # [T, N], net of fines
+    invalid: str | None = None  # why the run counts for nothing
+
+
+class Table:
+    """A market and, if there is one, its institution: where agents take their seats.
+
+    Compiling, solving the benchmarks and rehearsing happen once per table, not once per run.
+    """
+
+    def __init__(self, core: Core, loaded: LoadedGraph | None) -> None:
+        self.core = core
+        self.program: Program | None = None
+        self._reading: PublicReading | None = None
+        if loaded is not None:
+            self.program = compile_graph(
+                loaded,
+                agents=core.agents,
+                signals=core.signals,
+                references={name: b.record for name, b in core.benchmarks().items()},
+            )
+            self._reading = PublicReading(self.program, self._play)
+
+    def _play(self, actions: Array, suspended: Mask, cap: Array) -> Record:
+        quiet = self.core.shocks(0)[:1] * 0
+        return self.core.settle(self.core.restrict(actions, suspended, cap), quiet)
+
+    def briefing(self, seat: int) -> Briefing:
+        """The facts that the agent in `seat` is given before the first round."""
+        core, benchmarks = self.core, self.core.benchmarks()
+        quiet = core.shocks(0)[:1] * 0
+        return Briefing(
+            seat=seat,
+            agents=core.agents,
+            low=core.low,
+            high=core.high,
+            capacity=getattr(core, "capacity", None),
+            benchmarks={name: b.actions for name, b in benchmarks.items()},
+            profits={name: core.profits(b.record)[0] for name, b in benchmarks.items()},
+            action_field=core.action_field,
+            best_reply=core.best_reply,
+            profit=lambda actions: core.profits(core.settle(actions[None], quiet))[0],
+            graph=self._reading,
+        )
+
+    def seat(self, seats: Sequence[Seat]) -> dict[str, Agent]:
+        """Build the agents, one per seat; raises AgentError for what cannot play here."""
+        return {
+            name: catalogue.make(chosen.agent, self.briefing(index), **chosen.parameters)
+            for index, (name, chosen) in enumerate(zip(self.core.agents, seats, strict=True))
+        }
+
+    def play(
+        self,
+        agents: Mapping[str, Agent],
+        *,
+        seed: int,
+        journal: Journal = as_read_back,
+        after_round: Callable[[int], None] = lambda _: None,
+    ) -> Outcome:
+        """Play one run of `agents` (see `seat`); everything public goes through `journal`.
+
+        An action that cannot be played ends the run and marks it invalid. `after_round` is called
+        when a round is decided and before any agent hears of it: the place for a durable commit.
+        """
+        records: list[dict[str, Any]] = []
+        rulings: list[dict[str, Any]] = []
+
+        def keep(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+            read = journal(kind, body)
+            (records if kind == "round" else rulings).append(read)
+            return read
+
+        market = Market(self.core)
+        env: Any = (
+            Recorded(market, keep) if self.program is None else Governed(market, self.program, keep)
+        )
+        for index, (name, agent) in enumerate(agents.items()):
+            agent.reset(derive(seed, "agent", index, name))
+        rewards: list[list[float]] = []
+        outcome = Outcome(records, rulings, np.zeros((0, len(agents))))
+        try:
+            _rounds(env, agents, derive(seed, "environment"), rewards, after_round)
+        except UnplayableError as error:
+            outcome.invalid = f"round {len(records)}: {error}"
+        outcome.rewards = np.array(rewards).reshape(-1, len(agents))
+        if outcome.invalid is None and len(records) != self.core.rounds:
+            outcome.invalid = f"{len(records)} of {self.core.rounds} rounds were played"
+        return outcome
+
+
+def _rounds(
+    env: Any,
+    agents: Mapping[str, Agent],
+    seed: int,
+    rewards: list[list[float]],
+    after_round: Callable[[int], None],
+) -> None:
+    learners = {name: agent.learn for name, agent in agents.items() if hasattr(agent, "learn")}
+    observations, _ = env.reset(seed=seed)
+    while env.agents:
+        actions = {name: agents[name].act(observations[name]) for name in env.agents}
+        following, earned, _, _, _ = env.step(actions)
+        after_round(len(rewards))
+        rewards.append([earned[name] for name in agents])
+        for name, learn in learners.items():
+            learn(observations[name], actions[name], earned[name], following[name])
+        observations = following
+
+
+def stacked(core: Core, records: Sequence[Mapping[str, Any]]) -> Record:
+    """The records of one run as arrays [1, T, ...]."""
+    rounds = [as_arrays(entry["record"]) for entry in records]
+    return {name: np.stack([r[name] for r in rounds], axis=1) for name in core.fields}
+
+
+def unsuspended(program: Program | None, outcome: Outcome) -> Mask:
+    """Rounds in which nobody was suspended, [1, T]."""
+    rounds = len(outcome.records)
+    if program is None:
+        return np.ones((1, rounds), dtype=np.bool_)
+    states = dict(zip(program.states, program.suspended.tolist(), strict=True))
+    idle = [any(states[s["state"]] for s in ruling["standings"]) for ruling in outcome.rulings]
+    before_first = bool(program.suspended[program.initial])
+    return ~np.array([[before_first, *idle[:-1]]][:rounds])
+
+
+def measured(table: Table, outcome: Outcome) -> dict[str, float]:
+    """Run-level measures of a finished run; `*_net` are after fines."""
+    core = table.core
+    history = stacked(core, outcome.records)
+    found = core.measures(history, unsuspended(table.program, outcome))
+    benchmarks = core.benchmarks()
+    nash, cartel = (
+        float(core.profits(benchmarks[name].record).mean()) for name in ("nash", "joint_monopoly")
+    )
+    net = float(outcome.rewards.mean())
+    result = {name: float(values[0]) for name, values in found.items()}
+    return result | {"profit_net": net, "delta_net": (net - nash) / (cartel - nash)}
+
+
+def measure_names(core: Core) -> list[str]:
+    """What `measured` returns, by name."""
+    record = {n: v[:, None] for n, v in core.benchmarks()["nash"].record.items()}
+    names = core.measures(record, np.ones((1, 1), dtype=np.bool_))
+    return [*names, "profit_net", "delta_net"]
+
+
+def enforcement(table: Table, outcome: Outcome) -> dict[str, float | int | None]:
+    """What the institution did in a run, counted; None everywhere where there was none."""
+    program = table.program
+    keys = ("cases", "warnings", "fines", "fine_total", "suspensions", "credits", "refused")
+    if program is None:
+        return dict.fromkeys((*keys, "sanctioned_agents", "sanctioned_rounds"))
+    states = program.loaded.graph.states
+    moves = [(r["round"], move) for r in outcome.rulings for move in r["moves"]]
+    harsh = [
+        (round_, move["agent"])
+        for round_, move in moves
+        if move.get("fine", 0) > 0 or states[move["to"]].restriction.suspended
+    ]
+    return {
+        "cases": sum(len(r["cases"]) for r in outcome.rulings),
+        "warnings": sum(
+            states[m["to"]].status == "under_review" and m["from"] != m["to"] for _, m in moves
+        ),
+        "fines": sum("fine" in m for _, m in moves),
+        "fine_total": sum(m.get("fine", 0.0) for _, m in moves),
+        "suspensions": sum(states[m["to"]].restriction.suspended for _, m in moves),
+        "credits": sum(m.get("credits", 0) < 0 for _, m in moves),
+        "refused": sum(len(r["refused"]) for r in outcome.rulings),
+        "sanctioned_agents": len({agent for _, agent in harsh}),
+        "sanctioned_rounds": len({round_ for round_, _ in harsh}),
+    }
