@@ -1,0 +1,342 @@
+"""Running a plan: one folder per run, every core, and no work twice.
+
+A run is finished when its `summary.json` is there; it is written last. A run that was killed is
+derived again from its seed: its ledger compares every entry with what it already holds, so the
+result is the one of an uninterrupted run, byte for byte.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from institutional import episode
+from institutional.errors import InstitutionalError
+from institutional.experiments.plan import Plan, Run, load_plan
+from institutional.governance.loading import LoadedGraph
+from institutional.ledger import keys, log, manifest
+from institutional.ledger.audit import audit
+from institutional.replay import replay
+
+_PACKAGES = ("institutional", "numpy", "pettingzoo", "gymnasium", "pydantic", "rfc8785", "scipy")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an experiment is: runs done before, done now, and in all."""
+
+    before: int
+    done: int
+    total: int
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+def run_experiment(
+    path: Path,
+    folder: Path,
+    *,
+    jobs: int | None = None,
+    command: str = "",
+    report_progress: Callable[[Progress], None] = lambda _: None,
+) -> Plan:
+    """Run, resume or extend the experiment of the specification at `path` in `folder`.
+
+    Writes `experiment.yaml`, `experiment.json`, `skipped.json`, a folder per run and
+    `results.parquet`. Raises InstitutionalError, with nothing half-written, if the specification
+    or the folder is not right.
+    """
+    plan = load_plan(path)
+    _claim(plan, folder, command)
+    runs = plan.runs()
+    waiting = [run for run in runs if not (folder / run.id / "summary.json").is_file()]
+    before = len(runs) - len(waiting)
+    report_progress(Progress(before, 0, len(runs)))
+    for done, _ in enumerate(_execute(path, folder, waiting, _jobs(plan, jobs)), start=1):
+        report_progress(Progress(before, done, len(runs)))
+    collect(plan, folder)
+    return plan
+
+
+def _jobs(plan: Plan, jobs: int | None) -> int:
+    chosen = plan.specification.jobs if jobs is None else jobs
+    return chosen or os.cpu_count() or 1
+
+
+def _execute(path: Path, folder: Path, runs: list[Run], jobs: int) -> Iterator[str]:
+    """Yield the id of each run as it finishes."""
+    if jobs == 1 or len(runs) <= 2:
+        for run in runs:
+            yield execute(path, folder, run)
+        return
+    # Spawned, not forked: a forked child inherits the locks of the table library's threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        pending = {pool.submit(execute, path, folder, run) for run in runs}
+        try:
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _claim(plan: Plan, folder: Path, command: str) -> None:
+    """Make `folder` this plan's, or refuse if it is another's."""
+    stamp = folder / "experiment.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if stamp.is_file():
+            found = json.loads(stamp.read_text())
+            if found.get("plan_digest") != plan.digest:
+                raise InstitutionalError(
+                    f"{folder}: this folder belongs to another experiment\n"
+                    f"  its plan is {str(found.get('plan_digest'))[:16]}, this one "
+                    f"{plan.digest[:16]}: choose another folder with --out, or another name"
+                )
+            if found.get("seeds") == plan.specification.seed_list:
+                return
+        elif any(folder.iterdir()):
+            raise InstitutionalError(
+                f"{folder}: not empty, and no experiment's folder\n  choose another with --out"
+            )
+        _write(folder / "experiment.yaml", plan.document.raw)
+        _write(folder / "skipped.json", _json(plan.skipped()))
+        _write(stamp, _json(_described(plan, command)))
+    except OSError as error:
+        raise InstitutionalError(
+            f"{folder}: cannot be written ({error.strerror})\n  choose a folder with --out"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise InstitutionalError(f"{stamp}: torn or edited ({error})") from error
+
+
+def _described(plan: Plan, command: str) -> dict[str, Any]:
+    core = plan.core
+    points = core.benchmarks()
+    return {
+        "name": plan.specification.name,
+        "title": plan.specification.title,
+        "command": command,
+        "plan_digest": plan.digest,
+        "versions": versions(),
+        "environment": plan.environment,
+        "seeds": plan.specification.seed_list,
+        "graphs": {
+            regime: {
+                "path": plan.specification.regimes[regime].graph,
+                "canonical": loaded.canonical_digest,
+                "exact": loaded.exact_digest,
+            }
+            for regime, loaded in plan.graphs.items()
+        },
+        "benchmarks": {
+            name: {
+                "price": float(np.mean(point.record["prices"])),
+                "profit": float(core.profits(point.record).mean()),
+                "consumer_surplus": point.consumer_surplus,
+                "welfare": point.welfare,
+            }
+            for name, point in points.items()
+        },
+        "comparison": plan.specification.comparison.model_dump(),
+    }
+
+
+@cache
+def _plan(path: Path) -> Plan:
+    return load_plan(path)
+
+
+@cache
+def _table(path: Path, regime: str) -> episode.Table:
+    plan = _plan(path)
+    return episode.Table(plan.core, plan.graphs.get(regime))
+
+
+def execute(path: Path, folder: Path, run: Run) -> str:
+    """Play one run into its folder, audit and replay it, and write its summary last."""
+    plan, table = _plan(path), _table(path, run.regime)
+    here = folder / run.id
+    loaded = plan.graphs.get(run.regime)
+    try:
+        here.mkdir(exist_ok=True)
+        outcome, operator = _played(plan, table, run, here, loaded)
+        _write_rounds(table, outcome, here)
+        summary = _summary(plan, table, run, outcome) | _checked(here, operator)
+        _write(here / "summary.json", _json(summary))
+    except OSError as error:
+        raise InstitutionalError(f"{here}: cannot be written ({error.strerror})") from error
+    return run.id
+
+
+def _played(
+    plan: Plan, table: episode.Table, run: Run, here: Path, loaded: LoadedGraph | None
+) -> tuple[episode.Outcome, str]:
+    operator = keys.operator_key()
+    origin = f"institutional/run/{plan.specification.name}/{plan.digest[:16]}/{run.id}"
+    key = keys.run_key(operator, origin)
+    seats = plan.pairings[run.pairing]
+    config = {
+        "environment": plan.environment,
+        "regime": run.regime,
+        "pairing": run.pairing,
+        "seats": [asdict(seat) for seat in seats],
+        "seed": run.seed,
+        "commit_every": plan.specification.commit_every,
+    }
+    digests = {}
+    if loaded is not None:
+        digests = {"graph.yaml": loaded.exact_digest, "graph": loaded.canonical_digest}
+        _write(here / "graph.yaml", loaded.document.raw)
+    payload = manifest.statement(
+        run=run.id,
+        origin=origin,
+        key=key.verify_key,
+        config=config,
+        packages=versions(),
+        plan=plan.digest,
+        digests=digests,
+    )
+    digest = manifest.write_manifest(here / "manifest.dsse.json", payload, operator)
+    begin = log.Ledger.resume if log.exists(here / "ledger") else log.Ledger.create
+    with begin(here / "ledger", origin=origin, run=run.id, key=key) as ledger:
+        ledger.append("open", opening(table, config, digest, loaded))
+        ledger.commit()
+
+        def after_round(index: int) -> None:
+            if (index + 1) % plan.specification.commit_every == 0:
+                ledger.commit()
+
+        outcome = table.play(
+            table.seat(seats), seed=run.seed, journal=ledger.append, after_round=after_round
+        )
+        ledger.close({"status": "invalid" if outcome.invalid else "complete"})
+    return outcome, operator.verify_key.vkey
+
+
+def opening(
+    table: episode.Table, config: dict[str, Any], digest: str, loaded: LoadedGraph | None
+) -> dict[str, Any]:
+    """The first entry: what is to be played, by whom, under which thresholds."""
+    governed = {} if table.program is None else {"thresholds": table.program.thresholds()}
+    return {
+        "manifest": digest,
+        "agents": list(table.core.agents),
+        "rounds": table.core.rounds,
+        "graph": None if loaded is None else loaded.canonical_digest,
+        **config,
+        **governed,
+    }
+
+
+def _summary(
+    plan: Plan, table: episode.Table, run: Run, outcome: episode.Outcome
+) -> dict[str, Any]:
+    summary: dict[str, Any] = {
+        "run_id": run.id,
+        "regime": run.regime,
+        "pairing": run.pairing,
+        "environment": table.core.name,
+        "seed": run.seed,
+        "valid": outcome.invalid is None,
+        "reason": outcome.invalid,
+        "innocent": plan.innocent(run.pairing),
+        "agents": len(table.core.agents),
+        "rounds": table.core.rounds,
+    }
+    if outcome.invalid is None:
+        measured = episode.measured(table, outcome)
+        summary |= {k: v if np.isfinite(v) else None for k, v in measured.items()}
+    else:
+        summary |= dict.fromkeys(episode.measure_names(table.core))
+    return summary | episode.enforcement(table, outcome)
+
+
+def _checked(here: Path, operator: str) -> dict[str, Any]:
+    """The audit's and the replay's verdict on the run just written, from the disk."""
+    verdict = audit(here, operator)
+    entries = log.read_entries(here / "ledger")
+    graph = here / "graph.yaml"
+    derived = replay(entries, graph.read_bytes() if graph.is_file() else None)
+    return {
+        "audit_word": verdict.word.name,
+        "audit_code": int(verdict.exit_code),
+        "replay": derived.word,
+    }
+
+
+def _write_rounds(table: episode.Table, outcome: episode.Outcome, here: Path) -> None:
+    """`rounds.parquet`: one row per round, for plots."""
+    rounds = len(outcome.records)
+    if rounds == 0:
+        return
+    history = {
+        name: np.swapaxes(values, 0, 1)
+        for name, values in episode.stacked(table.core, outcome.records).items()
+    }
+    each = table.core.measures(history, np.ones((rounds, 1), dtype=np.bool_))
+    rulings = outcome.rulings or [{"moves": [], "refused": [], "cases": []}] * rounds
+    active = episode.unsuspended(table.program, outcome)[0]
+    frame = pl.DataFrame(
+        {
+            "round": range(rounds),
+            **{
+                name: each[name]
+                for name in ("price", "delta", "consumer_surplus", "welfare", "profit")
+            },
+            "fines": [sum(m.get("fine", 0.0) for m in r["moves"]) for r in rulings],
+            "suspended": [int(not free) for free in active],
+            "cases": [len(r["cases"]) for r in rulings],
+            "moves": [[m["edge"] for m in r["moves"]] for r in rulings],
+            "refused": [len(r["refused"]) for r in rulings],
+        },
+        schema_overrides={
+            "fines": pl.Float64,
+            "suspended": pl.Int64,
+            "cases": pl.Int64,
+            "moves": pl.List(pl.String),
+            "refused": pl.Int64,
+        },
+    )
+    temporary = here / "rounds.parquet.part"
+    frame.write_parquet(temporary)
+    temporary.replace(here / "rounds.parquet")
+
+
+def collect(plan: Plan, folder: Path) -> pl.DataFrame:
+    """Gather the summaries into `results.parquet`, one row per run in the plan's order."""
+    rows = [json.loads((folder / run.id / "summary.json").read_text()) for run in plan.runs()]
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    temporary = folder / "results.parquet.part"
+    frame.write_parquet(temporary)
+    temporary.replace(folder / "results.parquet")
+    return frame
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write atomically: a reader sees the old file or the new one."""
+    if path.is_file() and path.read_bytes() == data:
+        return
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,246 @@
+"""Experiments run, resume and extend; a killed one ends like one that never stopped."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from agents.catalogue import AGENTS, Entry
+from institutional.errors import InstitutionalError
+from institutional.experiments.compare import compare
+from institutional.experiments.plan import load_plan
+from institutional.experiments.run import Progress, execute, run_experiment
+from institutional.ledger import log
+from institutional.ledger.audit import audit
+from institutional.replay import replay
+
+ROOT = Path(__file__).parents[2]
+
+SPECIFICATION = f"""
+format: institutional.experiment/1
+name: small
+environment:
+  preset: lin2024
+  rounds: 12
+  demand_shock: {{sd: 2.0, persistence: 0.5, scope: common}}
+regimes:
+  ungoverned: {{}}
+  constitutional: {{constitution: Decide alone.}}
+  institutional: {{graph: {ROOT}/governance_graphs/cournot.yaml}}
+pairings:
+  stubborn: [divider_stubborn, {{agent: divider_forgiving, tremble: 0.05}}]
+  nash: [nash, nash]
+seeds: 2
+commit_every: 3
+"""
+
+
+@pytest.fixture
+def specification(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(SPECIFICATION)
+    return path
+
+
+def contents(folder):
+    """Every file's digest, by its path in the folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "quarantine" not in path.parts
+    }
+
+
+def test_the_grid_is_every_regime_pairing_and_seed_that_can_exist(specification):
+    plan = load_plan(specification)
+
+    assert len(plan.runs()) == 2 * 2 * 2
+    assert plan.skipped() == [
+        {
+            "regime": "constitutional",
+            "pairing": pairing,
+            "reason": "no agent of this pairing reads text",
+        }
+        for pairing in ("stubborn", "nash")
+    ]
+
+
+def test_the_plan_is_the_same_whatever_the_jobs_and_seeds_and_another_otherwise(specification):
+    before = load_plan(specification).digest
+    digests = []
+    for old, new in (("seeds: 2", "seeds: 5\njobs: 1"), ("rounds: 12", "rounds: 13")):
+        specification.write_text(SPECIFICATION.replace(old, new))
+        digests.append(load_plan(specification).digest)
+
+    assert digests[0] == before
+    assert digests[1] != before
+
+
+def test_one_process_and_two_write_the_same_bytes(specification, tmp_path):
+    run_experiment(specification, tmp_path / "one", jobs=1)
+    run_experiment(specification, tmp_path / "two", jobs=2)
+
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_the_same_command_again_runs_nothing_and_changes_nothing(specification, tmp_path):
+    run_experiment(specification, tmp_path / "out", jobs=1)
+    before, seen = contents(tmp_path / "out"), []
+
+    run_experiment(specification, tmp_path / "out", jobs=1, report_progress=seen.append)
+
+    assert seen == [Progress(before=8, done=0, total=8)]
+    assert contents(tmp_path / "out") == before
+
+
+def test_more_seeds_extend_an_experiment(specification, tmp_path):
+    run_experiment(specification, tmp_path / "out", jobs=1)
+    specification.write_text(SPECIFICATION.replace("seeds: 2", "seeds: 3"))
+
+    run_experiment(specification, tmp_path / "out", jobs=1)
+
+    assert len(pl.read_parquet(tmp_path / "out/results.parquet")) == 12
+
+
+def test_every_run_is_audited_and_every_governed_one_replayed(specification, tmp_path):
+    run_experiment(specification, tmp_path / "out", jobs=1)
+    results = pl.read_parquet(tmp_path / "out/results.parquet")
+
+    assert results["valid"].all()
+    assert set(results["audit_word"]) == {"UNANCHORED"}
+    assert results.group_by("regime").agg(pl.col("replay").unique()).sort("regime").rows() == [
+        ("institutional", ["exact"]),
+        ("ungoverned", ["not-applicable"]),
+    ]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.8, 0.999])
+def test_a_ledger_cut_at_any_byte_is_continued_to_the_same_bytes(specification, tmp_path, share):
+    plan = load_plan(specification)
+    run = next(run for run in plan.runs() if run.regime == "institutional")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+        execute(specification, folder, run)
+    ledger = cut / run.id / "ledger"
+    data = (ledger / "log.wal").read_bytes()
+    (ledger / "log.wal").write_bytes(data[: int(len(data) * share)])
+    (ledger / "checkpoint").unlink()
+    (cut / run.id / "summary.json").unlink()
+
+    execute(specification, cut, run)
+
+    assert contents(cut) == contents(whole)
+
+
+def test_an_experiment_killed_in_the_middle_ends_like_one_that_was_not(tmp_path):
+    specification = tmp_path / "small.yaml"
+    specification.write_text(SPECIFICATION.replace("seeds: 2", "seeds: 8"))
+    run_experiment(specification, tmp_path / "whole", jobs=1)
+    killed = tmp_path / "killed"
+    program = (
+        "from pathlib import Path\nfrom institutional.experiments.run import run_experiment\n"
+        f"run_experiment(Path({str(specification)!r}), Path({str(killed)!r}), jobs=1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], env=dict(os.environ))
+    deadline = time.monotonic() + 60
+    while not list(killed.glob("*/summary.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(list(killed.glob("*/summary.json"))) < 32
+
+    run_experiment(specification, killed, jobs=1)
+
+    assert contents(killed) == contents(tmp_path / "whole")
+
+
+def test_a_summary_of_another_run_cannot_hide_a_missing_one(specification, tmp_path):
+    """An experiment's folder is this plan's or it is refused."""
+    run_experiment(specification, tmp_path / "out", jobs=1)
+    specification.write_text(SPECIFICATION.replace("commit_every: 3", "commit_every: 4"))
+
+    with pytest.raises(InstitutionalError, match="belongs to another experiment"):
+        run_experiment(specification, tmp_path / "out", jobs=1)
+
+
+def test_an_edited_ledger_is_not_continued(specification, tmp_path):
+    plan = load_plan(specification)
+    run = plan.runs()[0]
+    execute(specification, tmp_path, run)
+    path = tmp_path / run.id / "ledger/log.wal"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    (tmp_path / run.id / "summary.json").unlink()
+
+    with pytest.raises(InstitutionalError):
+        execute(specification, tmp_path, run)
+
+    assert path.read_bytes() == bytes(data)
+
+
+def test_the_table_of_rounds_holds_what_the_ledger_says(specification, tmp_path):
+    plan = load_plan(specification)
+    run = plan.runs()[0]
+    execute(specification, tmp_path, run)
+    entries = log.read_entries(tmp_path / run.id / "ledger")
+    prices = [np.mean(e.body["record"]["prices"]) for e in entries if e.kind == "round"]
+
+    assert pl.read_parquet(tmp_path / run.id / "rounds.parquet")["price"].to_list() == (
+        pytest.approx(prices)
+    )
+
+
+class Faulty:
+    """An agent that offers no number in the third round."""
+
+    def __init__(self, briefing):
+        self._offer = briefing.benchmarks["nash"][briefing.seat]
+
+    def reset(self, seed):  # noqa: ARG002 - it always fails in the same round
+        self._round = 0
+
+    def act(self, observation):  # noqa: ARG002
+        self._round += 1
+        return self._offer * np.nan if self._round == 3 else self._offer
+
+
+def test_a_run_with_an_invalid_action_is_listed_and_kept_out_of_comparisons(
+    specification, tmp_path, monkeypatch
+):
+    entry = Entry(name="faulty", factory=Faulty, description="Fails in round 2.")
+    monkeypatch.setitem(AGENTS, "faulty", entry)
+    specification.write_text(SPECIFICATION.replace("nash: [nash, nash]", "bad: [nash, faulty]"))
+
+    run_experiment(specification, tmp_path / "out", jobs=1)
+    results = pl.read_parquet(tmp_path / "out/results.parquet")
+    invalid = results.filter(~pl.col("valid"))
+    comparison = compare(results, measures=["tier"], seed=0)
+
+    assert set(invalid["pairing"]) == {"bad"}
+    assert all(reason.startswith("round 2: firm_2 offers nan") for reason in invalid["reason"])
+    assert invalid["tier"].null_count() == 4
+    assert {left.run_id for left in comparison.invalid} == set(invalid["run_id"])
+    assert {effect.pairing for effect in comparison.effects if effect.n} == {"stubborn"}
+
+
+@pytest.mark.parametrize("run", sorted((ROOT / "runs/example").glob("*/summary.json")), ids=str)
+def test_the_shipped_example_verifies_and_replays(run):
+    folder, key = run.parent, (ROOT / "runs/keys/example.pub").read_text()
+    graph = folder / "graph.yaml"
+
+    verdict = audit(folder, key)
+    derived = replay(
+        log.read_entries(folder / "ledger"), graph.read_bytes() if graph.is_file() else None
+    )
+
+    assert verdict.word.name == "UNANCHORED"
+    assert derived.word == ("exact" if graph.is_file() else "not-applicable")
