@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 def total(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """Sum `values` along the short `axis` from its first entry to its last."""
-    return _folded(np.add, values, axis)
+    if axis:
+        return _folded(np.add, values, axis)
+    result: NDArray[np.float64] = values[0]
+    for entry in values[1:]:
+        result = result + entry
+    return result
 
 
 def largest(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -30,11 +35,6 @@ def _folded(
     join: Callable[..., NDArray[np.float64]], values: NDArray[np.float64], axis: int
 ) -> NDArray[np.float64]:
     # Plain slices: in a market of one, numpy.moveaxis costs more than the sum.
-    if axis == 0:
-        first: NDArray[np.float64] = values[0]
-        for following in values[1:]:
-            first = join(first, following)
-        return first
     before: tuple[Any, ...] = (slice(None),) * (axis % values.ndim)
     result: NDArray[np.float64] = values[(*before, 0)]
     for entry in range(1, values.shape[axis]):

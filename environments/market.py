@@ -178,28 +178,26 @@ class Market(ParallelEnv[str, dict[str, Array], Array]):
 
     def _joint(self, actions: Mapping[str, Any]) -> Array:
         """The agents' actions in seat order, [1, N, A]."""
-        joint = np.empty((1, *self._low.shape))
-        length = self._low.shape[1]
-        for seat, agent in enumerate(self.agents):
-            try:
-                action = np.asarray(actions[agent], dtype=np.float64)
-            except KeyError:
-                raise UnplayableError(f"{agent} has no action: {self._wanted}") from None
-            except (TypeError, ValueError):
-                raise UnplayableError(self._misshapen(agent, actions[agent])) from None
-            if action.shape != (length,):
-                raise UnplayableError(self._misshapen(agent, actions[agent]))
-            joint[0, seat] = action
-        if len(actions) > len(self.agents):
-            stranger = next(agent for agent in actions if agent not in self.agents)
-            raise UnplayableError(
-                f"{stranger} is not in this market: act for {', '.join(self.agents)}"
-            )
+        try:
+            joint = np.array([[actions[agent] for agent in self.agents]], dtype=np.float64)
+        except (KeyError, TypeError, ValueError):
+            joint = np.empty(0)
+        if joint.shape[1:] != self._low.shape or len(actions) > len(self.agents):
+            raise UnplayableError(self._misfit(actions))
         return joint
 
-    @property
-    def _wanted(self) -> str:
-        return f"give every agent a list or array of {self._low.shape[1]} number(s)"
-
-    def _misshapen(self, agent: str, action: Any) -> str:
-        return f"{agent} plays {action!r}: {self._wanted}"
+    def _misfit(self, actions: Mapping[str, Any]) -> str:
+        """Say whose action is missing, misshapen or out of place."""
+        wanted = f"give every agent a list or array of {self._low.shape[1]} number(s)"
+        for agent in self.agents:
+            if agent not in actions:
+                return f"{agent} has no action: {wanted}"
+            action = actions[agent]
+            try:
+                fits = np.asarray(action, dtype=np.float64).shape == self._low[0].shape
+            except (TypeError, ValueError):
+                fits = False
+            if not fits:
+                return f"{agent} plays {action!r}: {wanted}"
+        stranger = next(agent for agent in actions if agent not in self.agents)
+        return f"{stranger} is not in this market: act for {', '.join(self.agents)}"

@@ -82,11 +82,14 @@ def decide(
     used = list(register.used)
     state, entered = register.state, register.entered
     credits_, offences = register.credits, register.offences
+    occupied = np.bincount(register.state.ravel(), minlength=len(program.states)).tolist()
     for index, edge in enumerate(program.moves):
+        if not occupied[edge.source]:
+            refused.append(None)
+            continue
         requested = undecided & (register.state == edge.source)
-        if requested.any():
-            for check in edge.when:
-                requested = requested & _holds(check, register, finding, round_)
+        for check in edge.when:
+            requested = requested & _holds(check, register, finding, round_)
         if not requested.any():
             refused.append(None)
             continue

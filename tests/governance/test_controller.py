@@ -21,7 +21,7 @@ def edges(ruling, agent="ann"):
 def test_one_high_round_is_no_evidence_and_the_second_brings_a_warning():
     first, second = rulings(8, 8)
 
-    assert first["cases"] == [] and first["moves"] == []
+    assert first["cases"] == first["moves"] == []
     assert [case["id"] for case in second["cases"]] == ["N1/ann/1"]
     assert edges(second) == ["warn"]
 

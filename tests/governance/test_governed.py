@@ -93,7 +93,7 @@ def test_an_action_that_is_no_number_stops_before_anything_happens():
 
 
 def test_a_graph_of_another_environment_is_refused_with_the_signals_there_are():
-    with pytest.raises(InstitutionalError, match='no signal "hhi"|no signal "specialisation"'):
+    with pytest.raises(InstitutionalError, match="no signal"):
         governed("calvano2020", "cournot")
 
 

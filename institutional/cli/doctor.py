@@ -1,0 +1,53 @@
+"""`institutional doctor`: what is installed, what is missing, how to get it."""
+
+import typer
+
+from institutional.cli.output import Json, print_json, print_table
+
+_EXTRAS = {"torch": ("train", "learning agents with networks")}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(doctor)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, what is missing and how to get it.
+
+    Example: institutional doctor
+    """
+    import platform
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    from institutional.ledger import keys
+
+    rows = [["python", platform.python_version(), "ok"]]
+    missing = False
+    for requirement in requires("institutional") or []:
+        name = requirement.split(";")[0].split("[")[0]
+        for mark in "<>=!~ ":
+            name = name.split(mark)[0]
+        extra = "extra ==" in requirement
+        try:
+            rows.append([name, version(name), "ok"])
+        except PackageNotFoundError:
+            if extra and name not in _EXTRAS:
+                continue
+            missing = missing or not extra
+            how = f"pip install 'institutional[{_EXTRAS[name][0]}]'" if extra else "reinstall"
+            purpose = f"optional, for {_EXTRAS[name][1]}: " if extra else "missing: "
+            rows.append([name, "-", purpose + how])
+    key = keys.home() / "operator.pub"
+    rows.append(
+        [
+            "operator key",
+            str(key) if key.is_file() else "-",
+            "ok" if key.is_file() else "made by run",
+        ]
+    )
+    if as_json:
+        print_json([dict(zip(("what", "found", "status"), row, strict=True)) for row in rows])
+    else:
+        print_table("Institutional", ["what", "found", "status"], rows)
+    raise typer.Exit(1 if missing else 0)
