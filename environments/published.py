@@ -7,7 +7,7 @@ nothing else: actions, observations and rewards pass through untouched.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pettingzoo import ParallelEnv
+from pettingzoo.utils import BaseParallelWrapper
 
 from environments.contract import Array, Mask, Record, Signal, UnplayableError
 
@@ -17,7 +17,7 @@ Restrict = Callable[[dict[str, Any], Mask, Array], dict[str, Any]]
 """(actions, suspended [N], cap [N]) -> actions that respect the restrictions."""
 
 
-class Published(ParallelEnv[str, Any, Any]):
+class Published(BaseParallelWrapper[str, Any, Any]):
     """`env` with a public record, signals over it and, if its agents can be restricted, how."""
 
     def __init__(
@@ -29,26 +29,11 @@ class Published(ParallelEnv[str, Any, Any]):
         restrict: Restrict | None = None,
         references: Mapping[str, Record] | None = None,
     ) -> None:
-        self.env, self._publish, self._restrict = env, record, restrict
+        super().__init__(env)
+        self._publish, self._restrict = record, restrict
         self.signals = signals
-        self.metadata = env.metadata
-        self.possible_agents = list(env.possible_agents)
-        self.render_mode = getattr(env, "render_mode", None)
         self._references = references or {}
         self._record: dict[str, Any] = {}
-
-    @property
-    def agents(self) -> list[str]:
-        """The agents still playing."""
-        return list(self.env.agents)
-
-    def observation_space(self, agent: str) -> Any:
-        """The environment's own."""
-        return self.env.observation_space(agent)
-
-    def action_space(self, agent: str) -> Any:
-        """The environment's own."""
-        return self.env.action_space(agent)
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset the environment; no round is published yet."""
@@ -77,11 +62,3 @@ class Published(ParallelEnv[str, Any, Any]):
     def references(self) -> Mapping[str, Record]:
         """Public records at the benchmarks, if any were given."""
         return self._references
-
-    def render(self) -> Any:
-        """The environment's own."""
-        return self.env.render()
-
-    def close(self) -> None:
-        """Close the environment."""
-        self.env.close()

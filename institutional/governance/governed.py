@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
-from pettingzoo import ParallelEnv
+from pettingzoo.utils import BaseParallelWrapper
 
 from institutional.errors import InstitutionalError
 from institutional.governance.controller import Ruling
@@ -63,29 +63,14 @@ def compile_for(loaded: LoadedGraph, env: Published) -> Program:
     )
 
 
-class Recorded(ParallelEnv[str, Any, Any]):
+class Recorded(BaseParallelWrapper[str, Any, Any]):
     """An environment whose rounds are entered into a journal, and nothing else."""
 
     def __init__(self, env: Any, journal: Journal = as_read_back) -> None:
-        self.env, self._journal = env, journal
-        self.metadata = env.metadata
-        self.possible_agents = env.possible_agents
-        self.render_mode = getattr(env, "render_mode", None)
+        super().__init__(env)
+        self._journal = journal
         self.round = 0
         self.record: dict[str, Any] = {}
-
-    @property
-    def agents(self) -> list[str]:
-        """The agents still playing."""
-        return list(self.env.agents)
-
-    def observation_space(self, agent: str) -> Any:
-        """The environment's own."""
-        return self.env.observation_space(agent)
-
-    def action_space(self, agent: str) -> Any:
-        """The environment's own."""
-        return self.env.action_space(agent)
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Start anew; nothing is recorded yet."""
@@ -108,16 +93,8 @@ class Recorded(ParallelEnv[str, Any, Any]):
         self.round += 1
         return outcome
 
-    def render(self) -> Any:
-        """The environment's own."""
-        return self.env.render()
 
-    def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
-
-
-class Governed(ParallelEnv[str, Any, Any]):
+class Governed(BaseParallelWrapper[str, Any, Any]):
     """`env` under the institution of `graph`.
 
     observation  the environment's (a non-dictionary one under "observation"), and
@@ -142,23 +119,15 @@ class Governed(ParallelEnv[str, Any, Any]):
                     f"{env} has no {needed}, so it cannot be governed\n"
                     "  wrap it in environments.published.Published and say what is public"
                 )
+        super().__init__(env)
         self.program = graph if isinstance(graph, Program) else compile_for(graph, env)
         self._recorded = Recorded(env, journal)
         self._journal = journal
-        self.env = env
-        self.metadata = env.metadata
-        self.possible_agents = list(env.possible_agents)
-        self.render_mode = getattr(env, "render_mode", None)
         self.institution = Institution(self.program)
         self.ruling: Ruling | None = None
         self._fines: Array = np.zeros(len(self.possible_agents))
         self._seats = {agent: seat for seat, agent in enumerate(self.possible_agents)}
         self._spaces = {agent: self._observation_space(agent) for agent in self.possible_agents}
-
-    @property
-    def agents(self) -> list[str]:
-        """The agents still playing."""
-        return list(self.env.agents)
 
     def _observation_space(self, agent: str) -> spaces.Dict:
         inner = self.env.observation_space(agent)
@@ -179,10 +148,6 @@ class Governed(ParallelEnv[str, Any, Any]):
     def observation_space(self, agent: str) -> Any:
         """The environment's observation and the agent's standing."""
         return self._spaces[agent]
-
-    def action_space(self, agent: str) -> Any:
-        """The environment's own: restrictions are applied to what is submitted."""
-        return self.env.action_space(agent)
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Start anew with everybody in the graph's initial state."""
@@ -232,11 +197,3 @@ class Governed(ParallelEnv[str, Any, Any]):
                 "cap": cap[seat],
             }
         return result
-
-    def render(self) -> Any:
-        """The environment's own."""
-        return self.env.render()
-
-    def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
