@@ -13,6 +13,9 @@ from institutional.cli import agent, audit, doctor, environment, experiment, gra
 from institutional.cli.guard import check_packages
 from institutional.errors import InstitutionalError
 
+INTERRUPTED = 130
+"""What typer exits with after Control-C."""
+
 app = typer.Typer(
     name="institutional",
     help="Run societies of agents under public institutions, and prove what the institution did.",
@@ -37,9 +40,10 @@ def main() -> None:
         app()
     except InstitutionalError as error:
         _stop(error)
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues where it stopped", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("interrupted; the same command continues where it stopped", file=sys.stderr)
+        raise
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:

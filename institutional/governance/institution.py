@@ -11,7 +11,7 @@ import numpy as np
 from institutional.errors import InstitutionalError
 from institutional.governance import controller, notices, oracle
 from institutional.governance.controller import NO_MOVE, Ruling
-from institutional.governance.oracle import Mask
+from institutional.governance.oracle import Finding, Mask
 from institutional.governance.program import Array, Move, Program, Record
 
 
@@ -42,17 +42,22 @@ class Institution:
         memory, finding = oracle.observe(
             self.program, self._memory, record, before, suspended=self.suspended()
         )
+        # One sum shows whether any is not finite, for the price of one look at all of them.
+        if finding.values and not np.isfinite(sum(finding.values)).all():
+            self._refuse(finding)
+        register, decisions = controller.decide(self.program, self.register, finding, self.round)
+        ruling = Ruling(self.round, finding, decisions, register)
+        self.register, self._memory, self._before = register, memory, record
+        self.round += 1
+        return ruling
+
+    def _refuse(self, finding: Finding) -> None:
         for reading, values in zip(self.program.readings, finding.values, strict=True):
             if not np.isfinite(values).all():
                 raise InstitutionalError(
                     f"round {self.round}: the signal {reading.name} is not a finite number\n"
                     "  the public record it is computed from is broken; nothing was decided"
                 )
-        register, decisions = controller.decide(self.program, self.register, finding, self.round)
-        ruling = Ruling(self.round, finding, decisions, register)
-        self.register, self._memory, self._before = register, memory, record
-        self.round += 1
-        return ruling
 
 
 def account(program: Program, ruling: Ruling, market: int = 0) -> dict[str, Any]:

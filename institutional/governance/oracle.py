@@ -64,6 +64,10 @@ def observe(
     hits, past = [], []
     for probe, old in zip(program.probes, memory.hits, strict=True):
         now_past = _COMPARE[probe.operator](values[probe.reading], probe.threshold)
+        if probe.at_least == 1:  # nothing to remember
+            hits.append(old)
+            past.append(now_past)
+            continue
         new = (old << _ONE) | now_past
         hits.append(new if everywhere else np.where(counted[:, None], new, old))
         past.append(_sustained(probe, now_past, new))
@@ -83,8 +87,6 @@ def _sustained(probe: Probe, now_past: Mask, hits: Bits) -> Mask:
     Without the first condition an agent that stopped would be found at fault for rounds already
     answered.
     """
-    if probe.at_least == 1:
-        return now_past
     window = np.uint64((1 << probe.of) - 1)
     enough: Mask = np.bitwise_count(hits & window) >= probe.at_least
     return now_past & enough

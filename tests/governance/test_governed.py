@@ -9,10 +9,11 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from environments import presets
 from environments.contract import Signal, UnplayableError
-from environments.market import Market
+from environments.market import Market, Markets
 from environments.published import Published
 from institutional.errors import InstitutionalError
-from institutional.governance.governed import Governed
+from institutional.governance.governed import Governed, compile_for
+from institutional.governance.institution import Institution, account
 from institutional.governance.loading import load_graph, parse_graph
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +91,40 @@ def test_an_action_that_is_no_number_stops_before_anything_happens():
         env.step({"firm_1": [np.nan, 0.0], "firm_2": [1.0, 1.0]})
 
     assert env.institution.round == 0
+
+
+@pytest.mark.parametrize(("preset", "graph"), [("lin2024", "cournot"), ("calvano2020", "bertrand")])
+def test_the_wrapper_and_the_array_engine_decide_and_reward_alike(preset, graph):
+    """Twenty markets at once and twenty PettingZoo environments, to the last bit."""
+    core = presets.make(preset, rounds=30)
+    program = compile_for(GRAPHS[graph], Market(core))
+    markets, rng = 20, np.random.default_rng(0)
+    points = core.benchmarks()
+    low, high = points["nash"].actions, points["joint_monopoly"].actions
+    share = np.clip(rng.normal(0.9, 0.3, size=(30, markets, 1, 1)), 0, 1)
+    actions = low + share * (high - low)
+    batch, institution = Markets(core, range(markets)), Institution(program, markets)
+    together = []
+    for joint in actions:
+        allowed = core.restrict(joint, institution.suspended(), institution.cap())
+        record = batch.step(allowed)
+        ruling = institution.judge(record)
+        net = core.profits(record) - ruling.decisions.fines
+        together.append((net, [account(program, ruling, m) for m in range(markets)]))
+
+    sanctions = 0
+    for market in range(markets):
+        kept = []
+        env = Governed(
+            Market(core), program, lambda kind, body, kept=kept: kept.append((kind, body)) or body
+        )
+        env.reset(seed=market)
+        for (net, accounts), joint in zip(together, actions, strict=True):
+            _, rewards, *_ = env.step(dict(zip(core.agents, joint[market], strict=True)))
+            assert list(rewards.values()) == net[market].tolist()
+            assert kept[-1] == ("ruling", accounts[market])
+            sanctions += len(accounts[market]["moves"])
+    assert sanctions > markets
 
 
 def test_a_graph_of_another_environment_is_refused_with_the_signals_there_are():
