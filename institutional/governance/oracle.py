@@ -73,8 +73,8 @@ def observe(
         past.append(_sustained(probe, now_past, new))
     evidence: list[Mask] = []
     for expression in program.evidence:
-        evidence.append(_truth(expression, past, evidence))
-    breaches = tuple(_truth(expression, past, evidence) for expression in program.norms)
+        evidence.append(truth(expression, past, evidence))
+    breaches = tuple(truth(expression, past, evidence) for expression in program.norms)
     if not everywhere:
         evidence = [true & counted[:, None] for true in evidence]
         breaches = tuple(true & counted[:, None] for true in breaches)
@@ -92,7 +92,8 @@ def _sustained(probe: Probe, now_past: Mask, hits: Bits) -> Mask:
     return now_past & enough
 
 
-def _truth(expression: Expression, probes: list[Mask], evidence: list[Mask]) -> Mask:
+def truth(expression: Expression, probes: list[Mask], evidence: list[Mask]) -> Mask:
+    """Evaluate `expression` where probes and earlier evidence hold as given, [M, N] each."""
     kind, content = expression
     match kind:
         case "probe":
@@ -100,8 +101,8 @@ def _truth(expression: Expression, probes: list[Mask], evidence: list[Mask]) -> 
         case "evidence":
             return evidence[content]
         case "not":
-            return ~_truth(content, probes, evidence)
-    parts = [_truth(part, probes, evidence) for part in content]
+            return ~truth(content, probes, evidence)
+    parts = [truth(part, probes, evidence) for part in content]
     result = parts[0]
     for part in parts[1:]:
         result = result & part if kind == "all" else result | part
