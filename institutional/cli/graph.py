@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from institutional.cli import graph_new
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -81,9 +82,15 @@ def show(
     graph: GraphFile,
     form: Annotated[Form, typer.Option("--form", help="How to draw it.")] = Form.text,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of a run, or of an experiment; draws how often edges were used."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw a graph as plain text, Mermaid or SVG.
+
+    With --run the SVG shows how often each edge was taken and refused in recorded runs.
 
     Example: institutional graph show governance_graphs/cournot.yaml --form svg --out cournot.svg
     """
@@ -96,8 +103,13 @@ def show(
     if as_json:
         print_json(content(loaded.graph))
         return
-    drawn = {Form.text: as_text, Form.mermaid: as_mermaid, Form.svg: as_svg}[form]
-    text = drawn(loaded.graph)
+    if run and form is not Form.svg:
+        raise InstitutionalError("--run is drawn in the SVG only: add --form svg")
+    taken, refused = _usage(loaded.exact_digest, run) if run else (None, None)
+    if form is Form.svg:
+        text = as_svg(loaded.graph, taken, refused)
+    else:
+        text = (as_text if form is Form.text else as_mermaid)(loaded.graph)
     if out is None:
         print(text)
         return
@@ -106,6 +118,35 @@ def show(
     except OSError as error:
         raise InstitutionalError(f"{out}: cannot be written ({error.strerror})") from error
     print(out)
+
+
+def _usage(digest: str, folders: list[Path]) -> tuple[dict[str, int], dict[str, int]]:
+    """How often each edge was taken and refused in the runs of `folders` under this very graph."""
+    import hashlib
+    from collections import Counter
+
+    from institutional.errors import InstitutionalError
+    from institutional.ledger.log import read_entries
+
+    graphs = [path for f in folders for path in (f / "graph.yaml", *sorted(f.glob("*/graph.yaml")))]
+    ours = [
+        path.parent
+        for path in graphs
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    ]
+    if not ours:
+        raise InstitutionalError(
+            f"no run under this graph in {', '.join(map(str, folders))}\n"
+            "  give the folder of a run or an experiment; the graph's bytes must be the same"
+        )
+    taken: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    for folder in ours:
+        for entry in read_entries(folder / "ledger"):
+            if entry.kind == "ruling":
+                taken.update(move["edge"] for move in entry.body["moves"])
+                refused.update(refusal["edge"] for refusal in entry.body["refused"])
+    return dict(taken), dict(refused)
 
 
 @app.command()
@@ -117,3 +158,6 @@ def schema() -> None:
     from institutional.governance.schema import json_schema
 
     print_json(json_schema())
+
+
+graph_new.register(app)
