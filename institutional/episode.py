@@ -14,7 +14,14 @@ from agents import catalogue
 from agents.contract import Agent, Briefing
 from environments.contract import Array, Core, Mask, Record, UnplayableError
 from environments.market import Market
-from institutional.governance.governed import Governed, Journal, Recorded, as_arrays, as_read_back
+from institutional.governance.governed import (
+    Governed,
+    Journal,
+    Recorded,
+    as_arrays,
+    as_read_back,
+    lottery_of,
+)
 from institutional.governance.loading import LoadedGraph
 from institutional.governance.program import Program, compile_graph
 from institutional.governance.reading import PublicReading
@@ -124,6 +131,11 @@ class Table:
         if outcome.invalid is None and len(records) != self.core.rounds:
             outcome.invalid = f"{len(records)} of {self.core.rounds} rounds were played"
         return outcome
+
+
+def lottery(seed: int) -> int:
+    """The word that decides who is audited in the run of `seed`; part of its record."""
+    return lottery_of(derive(seed, "environment"))
 
 
 def _rounds(

@@ -85,7 +85,7 @@ def replay(entries: Sequence[Entry], graph: bytes | None) -> Replay:
     if graph is None:
         raise InstitutionalError("the run was governed, but its graph.yaml is not here")
     core, program = _rebuilt(opening, graph)
-    institution = Institution(program)
+    institution = Institution(program, lotteries=[opening.get("lottery", 0)])
     decisions = 0
     for index, entry in enumerate(rounds):
         if index == len(rulings):

@@ -234,7 +234,11 @@ def opening(
     table: episode.Table, config: dict[str, Any], digest: str, loaded: LoadedGraph | None
 ) -> dict[str, Any]:
     """The first entry: what is to be played, by whom, under which thresholds."""
-    governed = {} if table.program is None else {"thresholds": table.program.thresholds()}
+    governed: dict[str, Any] = {}
+    if table.program is not None:
+        governed["thresholds"] = table.program.thresholds()
+        if table.program.loaded.graph.detection.audit_share < 1:
+            governed["lottery"] = episode.lottery(config["seed"])
     return {
         "manifest": digest,
         "agents": list(table.core.agents),

@@ -18,6 +18,7 @@ from institutional.governance.controller import Ruling
 from institutional.governance.institution import Institution, account
 from institutional.governance.loading import LoadedGraph
 from institutional.governance.program import Array, Program, Record, Signal, compile_graph
+from institutional.seeds import derive
 
 Journal = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Takes (kind, body), keeps it, and returns the body as read back from what was kept."""
@@ -61,6 +62,11 @@ def compile_for(loaded: LoadedGraph, env: Published) -> Program:
     return compile_graph(
         loaded, agents=env.possible_agents, signals=env.signals, references=env.references()
     )
+
+
+def lottery_of(seed: int | None) -> int:
+    """The word, below 2**53, that decides who is audited in an episode reset with `seed`."""
+    return derive(seed or 0, "audits") >> 10
 
 
 class Recorded(BaseParallelWrapper[str, Any, Any]):
@@ -152,7 +158,7 @@ class Governed(BaseParallelWrapper[str, Any, Any]):
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Start anew with everybody in the graph's initial state."""
         observations, infos = self._recorded.reset(seed=seed, options=options)
-        self.institution = Institution(self.program)
+        self.institution = Institution(self.program, lotteries=[lottery_of(seed)])
         self.ruling = None
         self._fines = np.zeros(len(self.possible_agents))
         return self._with_standing(observations), infos
@@ -181,7 +187,10 @@ class Governed(BaseParallelWrapper[str, Any, Any]):
 
     def _with_standing(self, observations: dict[str, Any]) -> dict[str, Any]:
         register = self.institution.register
-        state = register.state[0]
+        state, credits_ = register.state[0], register.credits[0]
+        if not self.program.loaded.graph.send_notices:
+            # A standing is a notice in numbers: without notices it reads as on the first day.
+            state, credits_ = np.full_like(state, self.program.initial), np.zeros_like(credits_)
         suspended, cap = self.institution.suspended()[0], self.institution.cap()[0]
         result = {}
         for agent, inner in observations.items():
@@ -191,7 +200,7 @@ class Governed(BaseParallelWrapper[str, Any, Any]):
                 **known,
                 "standing": state[seat],
                 "standings": state,
-                "credits": np.float64(register.credits[0, seat]),
+                "credits": np.float64(credits_[seat]),
                 "fine": self._fines[seat],
                 "suspended": np.int64(suspended[seat]),
                 "cap": cap[seat],

@@ -4,6 +4,7 @@
 JSON-serialisable data, which is what the ledger keeps and a replay must reproduce to the byte.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,18 @@ from institutional.governance.program import Array, Move, Program, Record
 
 
 class Institution:
-    """Oracle, controller and register for `markets` markets in step."""
+    """Oracle, controller and register for `markets` markets in step.
 
-    def __init__(self, program: Program, markets: int = 1) -> None:
+    `lotteries`, a word below 2**53 per market, decide who is looked at where the graph audits
+    only a share; without them the words are 0, 1, 2, ...
+    """
+
+    def __init__(
+        self, program: Program, markets: int = 1, lotteries: Sequence[int] | None = None
+    ) -> None:
         self.program = program
+        words = range(markets) if lotteries is None else lotteries
+        self._lotteries = np.array(list(words), dtype=np.uint64)
         self.round = 0
         self.register = controller.blank_register(program, markets)
         self._memory = oracle.blank_memory(program, markets)
@@ -39,8 +48,17 @@ class Institution:
         Raises InstitutionalError if a signal is not a finite number: nothing is decided on it.
         """
         before = record if self._before is None else self._before
+        share = self.program.loaded.graph.detection.audit_share
+        looked_at = None
+        if share < 1:
+            looked_at = oracle.drawn(self._lotteries, len(self.program.agents), self.round, share)
         memory, finding = oracle.observe(
-            self.program, self._memory, record, before, suspended=self.suspended()
+            self.program,
+            self._memory,
+            record,
+            before,
+            suspended=self.suspended(),
+            looked_at=looked_at,
         )
         # One sum shows whether any is not finite, for the price of one look at all of them.
         if finding.values and not np.isfinite(sum(finding.values)).all():

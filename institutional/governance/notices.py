@@ -22,6 +22,8 @@ def render(program: Program, ruling: Ruling, market: int) -> dict[str, str]:
     """Return the notices after a round, agent -> text, for one market."""
     finding, decisions, register = ruling.finding, ruling.decisions, ruling.register
     graph = program.loaded.graph
+    if not graph.send_notices:
+        return {}
     result = {}
     names = [program.states[int(state)] for state in register.state[market]]
     for seat, agent in enumerate(program.agents):

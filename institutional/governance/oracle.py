@@ -47,13 +47,36 @@ def blank_memory(program: Program, markets: int) -> Memory:
     return Memory(tuple(np.zeros(shape, dtype=np.uint64) for _ in program.probes))
 
 
+def drawn(lotteries: Bits, agents: int, round_: int, share: float) -> Mask:
+    """Who is looked at in the round when each agent is with chance `share`, [M, N].
+
+    `lotteries` [M] is a word per market. The draw is a hash of word, round and agent (the finaliser
+    of splitmix64, Steele et al. 2014): no state, the same on every machine and for every M.
+    """
+    with np.errstate(over="ignore"):
+        counter = np.uint64(round_) * np.uint64(agents) + np.arange(1, agents + 1, dtype=np.uint64)
+        word = lotteries[:, np.newaxis] + counter * np.uint64(0x9E3779B97F4A7C15)
+        word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        word = word ^ (word >> np.uint64(31))
+    chosen: Mask = (word >> np.uint64(11)).astype(np.float64) < share * 2.0**53
+    return chosen
+
+
 def observe(
-    program: Program, memory: Memory, now: Record, before: Record, *, suspended: Mask
+    program: Program,
+    memory: Memory,
+    now: Record,
+    before: Record,
+    *,
+    suspended: Mask,
+    looked_at: Mask | None = None,
 ) -> tuple[Memory, Finding]:
     """Read the public records of this round and the last; return new memory and the finding.
 
     `suspended` [M, N] says who was suspended during the round. Where the graph ignores such
-    rounds, nothing in that market is evidence and the windows do not move.
+    rounds, nothing in that market is evidence and the windows do not move. A breach is a case
+    only against an agent that is `looked_at` [M, N]; None looks at everybody.
     """
     values = tuple(reading.function(now, before) for reading in program.readings)
     if program.loaded.graph.detection.rounds_with_a_suspension == "ignore":
@@ -75,6 +98,8 @@ def observe(
     for expression in program.evidence:
         evidence.append(truth(expression, past, evidence))
     breaches = tuple(truth(expression, past, evidence) for expression in program.norms)
+    if looked_at is not None:
+        breaches = tuple(true & looked_at for true in breaches)
     if not everywhere:
         evidence = [true & counted[:, None] for true in evidence]
         breaches = tuple(true & counted[:, None] for true in breaches)

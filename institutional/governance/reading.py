@@ -4,6 +4,7 @@ Implements `agents.contract.PublicGraph` without importing it: the two packages 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,11 +18,32 @@ Play = Callable[[Array, Mask, Array], Record]
 """(actions [1, N, A], suspended [1, N], cap [1, N]) -> the public record without shocks."""
 
 
+def as_published(program: Program) -> Program:
+    """`program` as far as agents may know it: secret evidence never holds in it.
+
+    Audits are not known in advance either: a rehearsal is what happens to who is looked at.
+    """
+    graph = program.loaded.graph
+    if not program.probes:
+        return program
+    never = ("all", (("probe", 0), ("not", ("probe", 0))))
+    secret = [entry.secret for entry in graph.evidence.values()]
+    evidence = zip(program.evidence, secret, strict=True)
+    seen = graph.model_copy(
+        update={"detection": graph.detection.model_copy(update={"audit_share": 1.0})}
+    )
+    return replace(
+        program,
+        loaded=replace(program.loaded, graph=seen),
+        evidence=tuple(never if hidden else shown for shown, hidden in evidence),
+    )
+
+
 class PublicReading:
     """What every agent may know of the institution; rehearsals are remembered."""
 
     def __init__(self, program: Program, play: Play) -> None:
-        self._program, self._play = program, play
+        self._program, self._play = as_published(program), play
         self._rehearsed: dict[tuple[bytes, int], Rehearsal] = {}
 
     @property

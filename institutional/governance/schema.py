@@ -143,6 +143,9 @@ class Evidence(Model):
 
     meaning: Text
     when: Condition
+    secret: Annotated[bool, Field(strict=True)] = Field(
+        default=False, description="agents are not told when it holds: no rehearsal shows it"
+    )
 
 
 class Norm(Model):
@@ -259,6 +262,98 @@ class Detection(Model):
         default="ignore",
         description="ignore: no evidence, cases, streaks or clean rounds for anyone in that market",
     )
+    audit_share: Share = Field(
+        default=1.0,
+        description="chance that an agent is looked at in a round; unseen breaches make no case",
+    )
+
+
+class Bounds(Model):
+    """What a counter must lie within, both ends included."""
+
+    at_least: Count | None = None
+    at_most: Count | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("needs at_least or at_most")
+        return self
+
+
+class Fact(Model):
+    """One thing that is so in a round of one agent; standing and counters are those after it."""
+
+    state: list[Name] | None = Field(default=None, min_length=1)
+    status: list[Status] | None = Field(default=None, min_length=1)
+    move: list[Name] | None = Field(default=None, min_length=1, description="one of these edges")
+    case: Name | None = Field(default=None, description="a case under this norm")
+    evidence: Name | None = None
+    rounds_in_state: Bounds | None = None
+    clean_rounds: Bounds | None = None
+    credits: Bounds | None = None
+    offences: Bounds | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(type(self).model_fields)}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The key that is used."""
+        return next(iter(self.model_fields_set))
+
+
+class _AllFacts(Model):
+    all_: "list[Predicate]" = Field(alias="all", min_length=1)
+
+
+class _AnyFact(Model):
+    any_: "list[Predicate]" = Field(alias="any", min_length=1)
+
+
+class _NotFact(Model):
+    not_: "Predicate" = Field(alias="not")
+
+
+Predicate = Annotated[
+    Annotated[Fact, Tag("comparison")]
+    | Annotated[_AllFacts, Tag("all")]
+    | Annotated[_AnyFact, Tag("any")]
+    | Annotated[_NotFact, Tag("not")],
+    Discriminator(_kind),
+]
+"""A fact, or `all`, `any`, `not` of predicates."""
+
+
+class LeadsTo(Model):
+    """Wherever `from` holds, `to` holds then or later, whatever the evidence."""
+
+    from_: Predicate = Field(alias="from")
+    to: Predicate
+
+
+class Property(Model):
+    """What the author claims of every history of one agent; the model checker looks for another."""
+
+    id: Name
+    meaning: Text
+    never: Predicate | None = Field(default=None, description="in no round")
+    always: Predicate | None = Field(default=None, description="in every round")
+    eventually: Predicate | None = Field(
+        default=None, description="from every standing some continuation leads there"
+    )
+    leads_to: LeadsTo | None = Field(
+        default=None, description="inevitable: no evidence whatever can put it off for ever"
+    )
+
+    @model_validator(mode="after")
+    def _one_claim(self) -> Self:
+        if len(self.model_fields_set & {"never", "always", "eventually", "leads_to"}) != 1:
+            raise ValueError("needs exactly one of never, always, eventually, leads_to")
+        return self
 
 
 class Graph(Model):
@@ -277,9 +372,13 @@ class Graph(Model):
     edges: list[Edge] = Field(default_factory=list, max_length=1000)
     restoration: Restoration = Restoration()
     detection: Detection = Detection()
+    send_notices: Annotated[bool, Field(strict=True)] = Field(
+        default=True, description="false: sanctions fall without a word (a control arm)"
+    )
     notice_when_clear: Annotated[bool, Field(strict=True)] = Field(
         default=False, description="whether an agent in good standing is told so every round"
     )
+    properties: list[Property] = Field(default_factory=list, max_length=100)
 
 
 def json_schema() -> dict[str, Any]:
