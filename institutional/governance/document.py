@@ -6,6 +6,7 @@ dictionaries, lists, texts, numbers, booleans and null.
 """
 
 import math
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from institutional.errors import InstitutionalError, suggestion
 
 LARGEST_DOCUMENT = 1 << 18
 DEEPEST = 40
+_BRACKET = re.compile(r"[\[\]{}]")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -91,7 +93,8 @@ def _field_names(model: type[BaseModel]) -> list[str]:
 def read_document(path: Path) -> Document:
     """Read and parse the file at `path`; raises InstitutionalError for anything but plain YAML."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_DOCUMENT + 1)
     except OSError as error:
         raise InstitutionalError(f"{path}: cannot be read ({error.strerror})") from error
     return parse_document(raw, str(path))
@@ -100,7 +103,7 @@ def read_document(path: Path) -> Document:
 def parse_document(raw: bytes, path: str) -> Document:
     """Parse `raw` YAML bytes; `path` is only for messages."""
     if len(raw) > LARGEST_DOCUMENT:
-        raise InstitutionalError(f"{path}: {len(raw)} bytes; at most {LARGEST_DOCUMENT} are read")
+        raise InstitutionalError(f"{path}: more than the {LARGEST_DOCUMENT} bytes that are read")
     yaml = YAML(typ="safe", pure=True)
     try:
         text = raw.decode("utf-8")
@@ -127,8 +130,11 @@ def _refuse_depth(text: str, path: str) -> None:
     depth = 0
     for line_number, line in enumerate(text.splitlines(), 1):
         indent = len(line) - len(line.lstrip(" "))
-        depth += line.count("[") + line.count("{") - line.count("]") - line.count("}")
-        if depth > DEEPEST or indent > 4 * DEEPEST or line.count("- ") > DEEPEST:
+        deepest = depth
+        for bracket in _BRACKET.findall(line):
+            depth += 1 if bracket in "[{" else -1
+            deepest = max(deepest, depth)
+        if deepest > DEEPEST or indent > 4 * DEEPEST or line.count("- ") > DEEPEST:
             raise InstitutionalError(f"{path}:{line_number}:1: nested deeper than {DEEPEST} levels")
 
 
@@ -158,7 +164,7 @@ def _mapping(
         here = f"{path}:{line}:{column}"
         if not isinstance(key_node, ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
             raise InstitutionalError(
-                f'{here}: the key "{getattr(key_node, "value", "?")}" is not text; quote it'
+                f'{here}: the key "{str(key_node.value)[:60]}" is not text; quote it'
             )
         key = key_node.value
         if key in result:
@@ -185,9 +191,11 @@ def _scalar(node: ScalarNode, here: str) -> str | int | float | bool | None:
             try:
                 number = int(text, 10) if node.tag.endswith("int") else float(text)
             except ValueError:
-                raise InstitutionalError(f'{here}: "{text}" is not a decimal number') from None
+                raise InstitutionalError(f'{here}: "{text[:60]}" is no decimal number') from None
             if not math.isfinite(number):
-                raise InstitutionalError(f"{here}: {text} is not a finite number")
+                raise InstitutionalError(f"{here}: {text[:60]} is not a finite number")
             return number
         case _:
-            raise InstitutionalError(f'{here}: the tag of "{text}" is not read; quote it as text')
+            raise InstitutionalError(
+                f'{here}: the tag of "{text[:60]}" is not read; quote it as text'
+            )
