@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from institutional.cli import graph_new
+from institutional.cli import graph_calibrate, graph_new
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -160,4 +160,5 @@ def schema() -> None:
     print_json(json_schema())
 
 
-graph_new.register(app)
+for module in (graph_new, graph_calibrate):
+    module.register(app)
