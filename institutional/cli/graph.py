@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from institutional.cli import graph_calibrate, graph_deter, graph_new
+from institutional.cli import graph_calibrate, graph_deter, graph_new, graph_test
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -160,5 +160,5 @@ def schema() -> None:
     print_json(json_schema())
 
 
-for module in (graph_new, graph_calibrate, graph_deter):
+for module in (graph_new, graph_test, graph_calibrate, graph_deter):
     module.register(app)

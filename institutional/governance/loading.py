@@ -34,7 +34,10 @@ class LoadedGraph:
 
         Parameters enter by their values where they are used; comments and layout do not.
         """
-        return hashlib.sha256(rfc8785.dumps(content(self.graph))).hexdigest()
+        # What is left at its default is left out: a key that a later version adds to the schema
+        # leaves the identity of earlier graphs alone.
+        said = self.graph.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return hashlib.sha256(rfc8785.dumps(said)).hexdigest()
 
     @property
     def exact_digest(self) -> str:
