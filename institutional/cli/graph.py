@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from institutional.cli import graph_calibrate, graph_deter, graph_new, graph_test
+from institutional.cli import (
+    graph_calibrate,
+    graph_check,
+    graph_deter,
+    graph_diff,
+    graph_explain,
+    graph_new,
+    graph_replay,
+    graph_test,
+)
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -21,60 +30,6 @@ class Form(StrEnum):
     text = "text"
     mermaid = "mermaid"
     svg = "svg"
-
-
-@app.command()
-def check(
-    graph: GraphFile,
-    environment: Annotated[
-        str | None, typer.Option(help="Preset to check signals and benchmarks against.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Read a graph strictly and check every name in it.
-
-    Without --environment, the first preset of the kind that the graph names is used.
-
-    Example: institutional graph check governance_graphs/cournot.yaml
-    """
-    from environments import presets
-    from institutional.errors import InstitutionalError
-    from institutional.governance.loading import load_graph
-    from institutional.governance.program import compile_graph
-
-    loaded = load_graph(graph)
-    names = [environment] if environment else list(presets.PRESETS)
-    cores = ((name, presets.make(name)) for name in names)
-    found = next(((n, c) for n, c in cores if c.name == loaded.graph.environment), None)
-    if found is None and environment is not None:
-        raise InstitutionalError(
-            f"{graph}: written for {loaded.graph.environment} markets; {environment} is none"
-        )
-    if found is not None:
-        core = found[1]
-        points = {name: point.record for name, point in core.benchmarks().items()}
-        compile_graph(loaded, agents=core.agents, signals=core.signals, references=points)
-    facts = {
-        "graph": str(graph),
-        "name": loaded.graph.name,
-        "states": len(loaded.graph.states),
-        "edges": len(loaded.graph.edges),
-        "evidence": len(loaded.graph.evidence),
-        "norms": len(loaded.graph.norms),
-        "checked_against": found[0] if found else None,
-        "canonical_digest": loaded.canonical_digest,
-        "exact_digest": loaded.exact_digest,
-    }
-    if as_json:
-        print_json(facts)
-        return
-    against = f"checked against {found[0]}" if found else "signals not checked: no such market here"
-    print(
-        f"{graph}: well formed, {against}\n"
-        f"  {facts['states']} states, {facts['edges']} edges, {facts['evidence']} evidence, "
-        f"{facts['norms']} norms\n"
-        f"  canonical digest {loaded.canonical_digest}\n  exact digest     {loaded.exact_digest}"
-    )
 
 
 @app.command()
@@ -160,5 +115,14 @@ def schema() -> None:
     print_json(json_schema())
 
 
-for module in (graph_new, graph_test, graph_calibrate, graph_deter):
+for module in (
+    graph_check,
+    graph_test,
+    graph_explain,
+    graph_diff,
+    graph_replay,
+    graph_deter,
+    graph_calibrate,
+    graph_new,
+):
     module.register(app)

@@ -108,7 +108,7 @@ def finding_of(
     ignored = program.loaded.graph.detection.rounds_with_a_suspension == "ignore"
     counted = np.array([not (ignored and bool(suspended.any()))])
     held = [true & counted[:, None] for true in held]
-    breaches = tuple(truth(norm, [], held) for norm in program.norms)
+    breaches = tuple(truth(norm, [], held) & counted[:, None] for norm in program.norms)
     return Finding(tuple(values), tuple(held), breaches, counted)
 
 
