@@ -83,6 +83,9 @@ def check(
 
 def rules(
     rule: Annotated[str | None, typer.Argument(help="One rule, by its id.")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print all of them as one document.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List what `graph check` looks for, or explain one RULE with an example.
@@ -92,6 +95,7 @@ def rules(
     from dataclasses import asdict
 
     from institutional.errors import InstitutionalError, suggestion
+    from institutional.governance.check.findings import as_markdown
 
     known = _rules()
     if rule is not None and rule not in known:
@@ -100,7 +104,9 @@ def rules(
             "  `institutional graph rules` lists them"
         )
     chosen = list(known.values()) if rule is None else [known[rule]]
-    if as_json:
+    if markdown:
+        print(as_markdown(chosen), end="")
+    elif as_json:
         print_json([asdict(one) for one in chosen])
     elif rule is None:
         rows = [(one.id, one.severity, one.title) for one in chosen]

@@ -203,3 +203,14 @@ def _idle(comment: Silencing, rules: Mapping[str, Rule]) -> Finding:
 
 def _of_comment(rule: Rule, comment: Silencing, message: str, remedy: str) -> Finding:
     return Finding(rule.id, rule.severity, (), comment.line, comment.column, message, remedy)
+
+
+def as_markdown(rules: Iterable[Rule]) -> str:
+    """Every rule with its reason and an example in which it is found, as one Markdown document."""
+    parts = ["# What `institutional graph check` looks for\n"]
+    for rule in rules:
+        why = f"{rule.why}\n\n" if rule.why else ""
+        parts.append(
+            f"## {rule.id} {rule.title} ({rule.severity})\n\n{why}```yaml\n{rule.example}\n```\n"
+        )
+    return "\n".join(parts)
