@@ -377,20 +377,20 @@ def in_market(preset: str) -> list[tuple[str, int]]:
 
 
 def test_a_market_with_one_good_has_no_specialisation():
-    assert in_market("symmetric") == [("L32", 87), ("L16", 113)]
-    assert in_market("lin2024") == [("L16", 113)]
+    assert in_market("symmetric") == [("L32", 88), ("L16", 114)]
+    assert in_market("lin2024") == [("L16", 114)]
 
 
 SHIPPED = {
     "governance_graphs/cournot.yaml": [
-        ("L16", 113, '"warn" costs nothing and "warning_expires" wipes it out after 5 rounds'),
-        ("L14", 130, '"fine_again" waits while "suspend" fires'),
-        ("L14", 147, '"redeem" waits while "clean_exit" fires'),
-        ("L14", 153, '"warning_expires" waits while "fine" fires'),
-        ("L14", 161, '"probation_ends" waits while "relapse" fires'),
+        ("L16", 114, '"warn" costs nothing and "warning_expires" wipes it out after 5 rounds'),
+        ("L14", 131, '"fine_again" waits while "suspend" fires'),
+        ("L14", 148, '"redeem" waits while "clean_exit" fires'),
+        ("L14", 154, '"warning_expires" waits while "fine" fires'),
+        ("L14", 162, '"probation_ends" waits while "relapse" fires'),
     ],
     "governance_graphs/bertrand.yaml": [
-        ("L17", 44, '"warn" costs nothing and 5 clean rounds wipe it out ("clean_warning")'),
+        ("L17", 45, '"warn" costs nothing and 5 clean rounds wipe it out ("clean_warning")'),
     ],
     "tests/golden/graphs/variety.yaml": [
         ("L05", 10, 'in "fined" a case under V1 changes nothing'),
@@ -593,7 +593,7 @@ def test_a_warning_is_a_finding_and_an_explained_one_is_not(write):
     assert unexplained.exit_code == 1
     lines = unexplained.stdout.splitlines()
     assert lines[0] == f"{bare}: well formed, checked against lin2024"
-    assert lines[5].startswith(f'{bare}:112:5: warning L16 "warn" costs nothing')
+    assert lines[5].startswith(f'{bare}:113:5: warning L16 "warn" costs nothing')
     assert lines[-1].startswith("1 warning, 4 remarks;")
 
 
