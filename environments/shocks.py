@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from environments import checks
-from environments.contract import UnplayableError
+from environments.contract import Array, Core, UnplayableError
 
 SCOPES = ("common", "private")
 
@@ -58,3 +58,8 @@ class Shock:
         for now in range(1, rounds):
             draws[now] = self.persistence * draws[now - 1] + fresh * draws[now]
         return draws
+
+
+def quiet(core: Core) -> Array:
+    """One round in which nothing shifts, [1, K]: what benchmarks and rehearsals are played with."""
+    return core.shocks(0)[:1] * 0

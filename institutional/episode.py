@@ -14,6 +14,7 @@ from agents import catalogue
 from agents.contract import Agent, Briefing
 from environments.contract import Array, Core, Mask, Record, UnplayableError
 from environments.market import Market
+from environments.shocks import quiet
 from institutional.governance.governed import (
     Governed,
     Journal,
@@ -54,6 +55,7 @@ class Table:
 
     def __init__(self, core: Core, loaded: LoadedGraph | None) -> None:
         self.core = core
+        self._quiet = quiet(core)
         self.program: Program | None = None
         self._reading: PublicReading | None = None
         if loaded is not None:
@@ -66,24 +68,22 @@ class Table:
             self._reading = PublicReading(self.program, self._play)
 
     def _play(self, actions: Array, suspended: Mask, cap: Array) -> Record:
-        quiet = self.core.shocks(0)[:1] * 0
-        return self.core.settle(self.core.restrict(actions, suspended, cap), quiet)
+        return self.core.settle(self.core.restrict(actions, suspended, cap), self._quiet)
 
     def briefing(self, seat: int) -> Briefing:
         """The facts that the agent in `seat` is given before the first round."""
         core, benchmarks = self.core, self.core.benchmarks()
-        quiet = core.shocks(0)[:1] * 0
         return Briefing(
             seat=seat,
             agents=core.agents,
             low=core.low,
             high=core.high,
-            capacity=getattr(core, "capacity", None),
+            capacity=core.capacity,
             benchmarks={name: b.actions for name, b in benchmarks.items()},
             profits={name: core.profits(b.record)[0] for name, b in benchmarks.items()},
             action_field=core.action_field,
             best_reply=core.best_reply,
-            profit=lambda actions: core.profits(core.settle(actions[None], quiet))[0],
+            profit=lambda actions: core.profits(core.settle(actions[None], self._quiet))[0],
             graph=self._reading,
         )
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from environments.contract import Core
+from environments.shocks import quiet
 from institutional.governance.program import Array, Program
 
 COMPLY = "nash"
@@ -95,7 +96,7 @@ def needs(program: Program, core: Core, rent: Rent) -> list[Need]:
 
 def profits(core: Core, actions: Array) -> Array:
     """Everybody's profit [N] at `actions` [N, A], without shocks."""
-    earned: Array = core.profits(core.settle(actions[None], _quiet(core)))[0]
+    earned: Array = core.profits(core.settle(actions[None], quiet(core)))[0]
     return earned
 
 
@@ -106,10 +107,6 @@ def distinct(plans: Mapping[str, Array]) -> dict[str, Array]:
         if not any(np.allclose(actions, other, rtol=1e-9, atol=1e-9) for other in kept.values()):
             kept[name] = actions
     return kept
-
-
-def _quiet(core: Core) -> Array:
-    return core.shocks(0)[:1] * 0
 
 
 def _cheating(core: Core, seat: int, actions: Array) -> float:
@@ -125,7 +122,7 @@ def _restricted(program: Program, core: Core, actions: Array, state: int) -> Arr
         np.full(everyone, program.suspended[state]),
         np.full(everyone, program.cap[state]),
     )
-    earned: Array = core.profits(core.settle(held, _quiet(core)))[0]
+    earned: Array = core.profits(core.settle(held, quiet(core)))[0]
     return earned
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from environments.contract import Core
+from environments.shocks import quiet
 from institutional.errors import InstitutionalError
 from institutional.governance import controller, oracle
 from institutional.governance.controller import Integers, Register
@@ -109,7 +110,7 @@ class _Step:
         self._profits: list[Array] = []
         self._numbers: dict[bytes, int] = {}
         self._settled: dict[int, int] = {}
-        self._quiet = core.shocks(0)[:1] * 0
+        self._quiet = quiet(core)
         self._library: Record = {}
         agents = len(program.agents)
         clear = np.zeros((1, agents), dtype=np.bool_)

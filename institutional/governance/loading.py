@@ -123,16 +123,20 @@ def comparisons(graph: Graph) -> Iterator[tuple[Place, Comparison]]:
                 yield place, leaf
 
 
-def leaves(condition: Any, place: Place) -> Iterator[tuple[Place, "Comparison | str"]]:
-    """The comparisons and names at the ends of `condition`, with their places."""
-    if isinstance(condition, Comparison | str):
-        yield place, condition
-    elif hasattr(condition, "not_"):
+def leaves(condition: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    """What `all`, `any` and `not` join in `condition`, with places.
+
+    Comparisons and names in a condition of evidence, facts in a property's predicate.
+    """
+    if hasattr(condition, "not_"):
         yield from leaves(condition.not_, (*place, "not"))
-    else:
-        key = "all" if hasattr(condition, "all_") else "any"
-        for index, part in enumerate(getattr(condition, f"{key}_")):
-            yield from leaves(part, (*place, key, index))
+        return
+    key = next((key for key in ("all", "any") if hasattr(condition, f"{key}_")), None)
+    if key is None:
+        yield place, condition
+        return
+    for index, part in enumerate(getattr(condition, f"{key}_")):
+        yield from leaves(part, (*place, key, index))
 
 
 def _parameters(document: Document) -> dict[str, Any]:

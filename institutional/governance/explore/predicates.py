@@ -6,7 +6,6 @@ standing and counters after it. `rounds_in_state` is 0 in the round of entering.
 Shapes: S standings, I columns; masks are [S, I].
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from institutional.governance.document import Place
 from institutional.governance.explore.abstraction import counter_values
 from institutional.governance.explore.search import Mask
 from institutional.governance.explore.table import Table
-from institutional.governance.loading import LoadedGraph
+from institutional.governance.loading import LoadedGraph, leaves
 from institutional.governance.schema import Fact
 
 
@@ -86,14 +85,14 @@ def check_names(loaded: LoadedGraph) -> None:
         ids.append(claim.id)
         for name in ("never", "always", "eventually"):
             if (predicate := getattr(claim, name)) is not None:
-                facts = list(_placed(predicate, (*place, name)))
+                facts = list(leaves(predicate, (*place, name)))
                 break
         else:
             if claim.leads_to is None:
                 raise AssertionError(claim)
             facts = [
-                *_placed(claim.leads_to.from_, (*place, "leads_to", "from")),
-                *_placed(claim.leads_to.to, (*place, "leads_to", "to")),
+                *leaves(claim.leads_to.from_, (*place, "leads_to", "from")),
+                *leaves(claim.leads_to.to, (*place, "leads_to", "to")),
             ]
         for where, fact in facts:
             given = getattr(fact, fact.kind)
@@ -106,14 +105,3 @@ def check_names(loaded: LoadedGraph) -> None:
                         f'there is no {kinds[fact.kind]} "{word}"\n'
                         f"  known here: {listed}.{suggestion(word, known[fact.kind])}",
                     )
-
-
-def _placed(predicate: Any, place: Place) -> Iterator[tuple[Place, Fact]]:
-    if isinstance(predicate, Fact):
-        yield place, predicate
-    elif hasattr(predicate, "not_"):
-        yield from _placed(predicate.not_, (*place, "not"))
-    else:
-        key = "all" if hasattr(predicate, "all_") else "any"
-        for index, part in enumerate(getattr(predicate, f"{key}_")):
-            yield from _placed(part, (*place, key, index))
