@@ -31,7 +31,14 @@ from institutional.ledger.manifest import (
     parse_statement,
     verify_manifest,
 )
-from institutional.ledger.note import MAX_NOTE_BYTES, Checkpoint, VerifyKey, open_checkpoint
+from institutional.ledger.note import (
+    MAX_NOTE_BYTES,
+    Checkpoint,
+    VerifyKey,
+    open_checkpoint,
+    parse_checkpoint,
+    parse_note,
+)
 from institutional.ledger.survey import Flaw, Survey, survey
 from institutional.ledger.trust import Trust, parse_trust
 from institutional.ledger.verdict import Check, Outcome, Verdict, Word
@@ -96,12 +103,12 @@ class _Audit:
         trusted = self.check_trust(trust)
         payload, manifest = self.check_manifest(trusted)
         self.manifest = manifest
-        remembered = self.read_head(head, manifest.key)
+        remembered = self.read_head(head, manifest)
         self.check_graph(manifest)
         self.check_log(manifest, payload, remembered.size if remembered else 0)
-        self.check_checkpoint(manifest.key)
+        self.check_checkpoint()
         if remembered and head:
-            self.check_head(remembered, head)
+            self.check_head(remembered, head, trusted)
 
     # --- bookkeeping
 
@@ -211,7 +218,8 @@ class _Audit:
         self.skip("manifest-signature", reason, Word.CANNOT_DECIDE)
         raise _StopError
 
-    def read_head(self, text: str | None, key: VerifyKey) -> Checkpoint | None:
+    def read_head(self, text: str | None, manifest: Manifest) -> Checkpoint | None:
+        """Take a remembered head apart; which key must have signed it depends on its size."""
         if text is None:
             reason = (
                 "no remembered head was given: a roll-back to an older signed head, or a second "
@@ -220,9 +228,13 @@ class _Audit:
             self.skip("remembered-head", reason, Word.UNANCHORED)
             return None
         try:
-            remembered = open_checkpoint(text.encode(), key)
+            remembered = parse_checkpoint(parse_note(text.encode()).text)
         except (LedgerError, UnicodeEncodeError) as error:
             reason = f"not a head of this log: {error}"
+            self.skip("remembered-head", reason, Word.CANNOT_DECIDE)
+            return None
+        if remembered.origin != manifest.origin:
+            reason = f"not a head of this log: it is of {remembered.origin[:200]!a}"
             self.skip("remembered-head", reason, Word.CANNOT_DECIDE)
             return None
         if remembered.size == 0:
@@ -302,11 +314,11 @@ class _Audit:
         elif not found.entry:
             self.fail("close", "the closing entry counts otherwise", Word.INVALID)
 
-    def check_checkpoint(self, key: VerifyKey) -> None:
+    def check_checkpoint(self) -> None:
         path, found = self.folder / "ledger" / CHECKPOINT, self.found
         try:
             data = read_small(path, limit=MAX_NOTE_BYTES)
-            published = open_checkpoint(data, key)
+            published = open_checkpoint(data, found.key_at(found.size))
         except FileNotFoundError:
             if found.closing is None:
                 reason = "none is published before closing"
@@ -360,8 +372,28 @@ class _Audit:
             return False
         return True
 
-    def check_head(self, remembered: Checkpoint, text: str) -> None:
+    def check_head(self, remembered: Checkpoint, text: str, trusted: Trust) -> None:
         found = self.found
+        keys = [found.key_at(remembered.size)]
+        if remembered.size > found.size:
+            # A later epoch's key is not named by a log that was rolled back before it.
+            keys += [found.epochs[-1], *trusted.keys]
+        try:
+            signed = any(_signed(text, key) for key in keys)
+        except LedgerError as error:
+            self.skip("remembered-head", f"not a head of this log: {error}", Word.CANNOT_DECIDE)
+            return
+        if not signed and remembered.size > found.size:
+            reason = (
+                f"{remembered.size} entries, signed by the key of no epoch that is here; here are "
+                f"{found.size}: rolled back, if you checked that head when you kept it"
+            )
+            self.fail("remembered-head", reason, Word.INCOMPLETE)
+            return
+        if not signed:
+            reason = f"not a head of this log: not by {keys[0].vkey}"
+            self.skip("remembered-head", reason, Word.CANNOT_DECIDE)
+            return
         if remembered.size <= found.size and remembered.root == found.root_at:
             later = found.size - remembered.size
             self.passed("remembered-head", f"the log continues it by {later} entries")
@@ -379,3 +411,12 @@ class _Audit:
             )
             self.fail("remembered-head", reason, Word.DIVERGED)
             self.evidence = (text, found.head.decode(errors="replace"))
+
+
+def _signed(text: str, key: VerifyKey) -> bool:
+    """Whether `key` signed this head; raises LedgerError when it only claims so."""
+    try:
+        open_checkpoint(text.encode(), key)
+    except UnknownKeyError:
+        return False
+    return True

@@ -305,7 +305,7 @@ def test_what_was_set_aside_and_not_written_again_is_incomplete(run):
         ("x\n1\n\n", "not a signed note"),
         ("\ud800", "surrogates"),
         (sign([], key=KEY)[1].decode(), "no entries proves nothing"),
-        (sign([], key=SigningKey("other", b"\1" * 32))[1].decode(), "not by"),
+        (sign([], key=SigningKey("other", b"\1" * 32))[1].decode(), "it is of 'other'"),
     ],
 )
 def test_an_unusable_remembered_head_never_counts_as_an_anchor(run, head, reason):
