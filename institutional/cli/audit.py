@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from institutional.cli import audit_disclose, audit_redact, audit_timestamp
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -156,3 +157,9 @@ def _text(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InstitutionalError(f"{path}: cannot be read ({error})") from error
+
+
+# Last, so that help begins with the commands above.
+audit_disclose.register(app)
+audit_redact.register(app)
+audit_timestamp.register(app)
