@@ -87,7 +87,7 @@ def check_timestamp(note: bytes, token: bytes, authorities: bytes) -> Stamp:
     with _refusing(SignatureError, "the time stamp does not hold"):
         verifier = client.VerifierBuilder(roots=chain.roots, intermediates=chain.others).build()
         verifier.verify_message(response, note)
-        signer = _signer(response, [*chain.roots, *chain.others])
+        signer = _signer(response)
         time, accuracy = response.tst_info.gen_time, response.tst_info.accuracy
         authority = signer.subject.rfc4514_string()
     if chain.stampers and signer not in chain.stampers:
@@ -185,19 +185,13 @@ def _only_stamps(certificate: x509.Certificate) -> bool:
     return stamps and not (isinstance(constraints, x509.BasicConstraints) and constraints.ca)
 
 
-def _signer(response: Any, trusted: list[x509.Certificate]) -> x509.Certificate:
-    """Return the certificate by which an answer is signed, as it was verified before.
-
-    A trusted one counts before an embedded one of the same issuer and number: so does OpenSSL.
-    """
+def _signer(response: Any) -> x509.Certificate:
+    """Return the embedded certificate by which an answer is signed, as it was verified before."""
     (signed,) = response.signed_data.signer_infos
+    embedded = map(x509.load_der_x509_certificate, response.signed_data.certificates)
     name = signed.issuer, signed.serial_number
-    embedded = [x509.load_der_x509_certificate(der) for der in response.signed_data.certificates]
-    for certificates in (trusted, embedded):
-        match [each for each in certificates if (each.issuer, each.serial_number) == name]:
-            case [signer]:
-                return signer
-    raise LedgerError("no certificate, or several, of its signer")
+    (signer,) = (each for each in embedded if (each.issuer, each.serial_number) == name)
+    return signer
 
 
 def _span(accuracy: Any) -> timedelta:

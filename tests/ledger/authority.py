@@ -59,9 +59,9 @@ class Authority:
         self.add("leaf", usage=usage, critical=critical, valid=leaf)
         (folder / "serial").write_text("01\n")
 
-    def add(self, name, *, usage=STAMPING, critical=True, valid=(2020, 2120)):
+    def add(self, name, *, usage=STAMPING, critical=True, valid=(2020, 2120), number=None):
         """Issue a certificate NAME.pem with its key; return it."""
-        pem, key = self._certificate(name, (usage, critical), valid)
+        pem, key = self._certificate(name, (usage, critical), valid, number)
         (self.folder / f"{name}.pem").write_bytes(pem)
         (self.folder / f"{name}.key").write_bytes(
             key.private_bytes(
@@ -72,14 +72,15 @@ class Authority:
         )
         return pem
 
-    def _certificate(self, name, leaf, valid):
+    def _certificate(self, name, leaf, valid, number=None):
+        number = number or x509.random_serial_number()
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Throw-away {name}")])
         issuer, signing_key = subject, key
         if leaf is not None:
             issuer, signing_key = x509.load_pem_x509_certificate(self.root).subject, self.root_key
         builder = (
-            x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
+            x509.CertificateBuilder(issuer, subject, key.public_key(), number)
             .not_valid_before(year(valid[0]))
             .not_valid_after(year(valid[1]))
             .add_extension(x509.BasicConstraints(ca=leaf is None, path_length=None), critical=True)

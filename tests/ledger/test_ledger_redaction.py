@@ -201,6 +201,25 @@ def test_what_a_killed_run_left_at_the_same_place_is_erased_with_it(run):
     assert survey(run).stray == 0
 
 
+def test_a_half_destroyed_item_is_no_item_any_more(run, monkeypatch):
+    """Killed between overwriting and removing: what is left holds zeros and is swept up later."""
+    path = item_path(run, committed(run))
+    size = path.stat().st_size
+
+    def killed(*_arguments, **_options):
+        raise OSError(5, "killed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "unlink", killed)
+        with pytest.raises(OSError, match="killed"):
+            destroy(path)
+
+    (left,) = torn(run)
+    assert left.read_bytes() == bytes(size)
+    assert not path.exists()
+    assert (survey(run).counts[State.WRONG], survey(run).stray) == (0, 1)
+
+
 def test_a_link_in_the_place_of_an_item_is_not_followed(run, tmp_path):
     other = tmp_path / "precious"
     other.write_bytes(b"not ours")

@@ -216,6 +216,19 @@ def test_a_given_stamping_certificate_excludes_others_of_the_same_root(authority
     assert "not by the one given" in refused(NOTE, theirs, authority.root + leaf)[1]
 
 
+def test_a_planted_certificate_cannot_lend_its_name_to_the_signature_of_another(authority):
+    """Same issuer and number as the one that signed, so the answer seems to be by it."""
+    leaf = (authority.folder / "leaf.pem").read_bytes()
+    number = x509.load_pem_x509_certificate(leaf).serial_number
+    authority.add("famous", number=number)
+    planted = authority.forge(NOTE, extra=("-nocerts", "-certfile", "famous.pem"))
+    twice = authority.forge(NOTE, extra=("-certfile", "famous.pem"))
+
+    assert refused(NOTE, planted, authority.root)[0] is SignatureError
+    assert "not by the one given" in refused(NOTE, planted, authority.root + leaf)[1]
+    assert refused(NOTE, twice, authority.root)[0] is SignatureError
+
+
 def test_an_answer_with_two_signers_or_without_certificate_is_refused(authority):
     authority.add("second")
 
