@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from institutional.cli import audit_prove, audit_publish
+from institutional.cli import (
+    audit_disclose,
+    audit_prove,
+    audit_publish,
+    audit_redact,
+    audit_timestamp,
+)
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -159,5 +165,9 @@ def _text(path: Path) -> str:
         raise InstitutionalError(f"{path}: cannot be read ({error})") from error
 
 
-for module in (audit_publish, audit_prove):
-    module.register(app)
+# Last, so that help begins with the commands above.
+audit_publish.register(app)
+audit_prove.register(app)
+audit_disclose.register(app)
+audit_redact.register(app)
+audit_timestamp.register(app)

@@ -38,10 +38,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace(path: Path, data: bytes, *, sync: bool = True) -> None:
+def replace(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o644) -> None:
     """Write `data` to `path` so that a reader finds the old file or the new one, never a part."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
         file.write(data)
         file.flush()
         if sync:

@@ -4,11 +4,17 @@ The operator has one Ed25519 key, `operator.key` (mode 0600), and its public lin
 which auditors need from somewhere else than a run folder. The private file holds one line in the
 note format's spelling for signers, PRIVATE+KEY+NAME+KEYID+BASE64.
 
-A run's key is derived from the operator's key and the run's origin (HKDF-SHA256, RFC 5869) and is
-never stored: the same operator, inputs and origin give the same bytes, so a killed run can be
-continued and a finished one reproduced. The price is forward security: who steals the operator's
-key can sign for every past run too, and who runs one origin twice signs two histories. Against
-both only an outside anchor helps, such as a remembered head. Epochs with erased keys come later.
+A run's key signs one log and nothing else. It begins in one of two ways:
+
+    derived   from the operator's key and the run's origin (HKDF-SHA256, RFC 5869): the same
+              operator, inputs and origin give the same bytes, and nothing needs to be stored
+    fresh     drawn at random and kept in `runs/` beside the operator's key until the run is
+              closed, so that who steals the operator's key later cannot sign for a closed run
+
+Within a run it only moves forward: the key of the next epoch follows from the present one, never
+the other way round, and the present one is then forgotten. So the thief of a signing key cannot
+touch a closed epoch. A thief of the operator's key can vouch for runs of his own making, and
+derive the keys of derived runs; against him, and against the operator, only outside anchors help.
 """
 
 import contextlib
@@ -16,6 +22,7 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -34,6 +41,7 @@ from institutional.ledger.note import (
 
 _PREFIX = "PRIVATE+KEY+"
 _RUN_SALT = b"institutional/run-key/v1"
+_EPOCH_SALT = b"institutional/epoch-key/v1"
 
 
 def home() -> Path:
@@ -49,11 +57,62 @@ def home() -> Path:
 
 
 def run_key(operator: SigningKey, origin: str) -> SigningKey:
-    """Return the key that signs the log called `origin`, and nothing else."""
-    seed = HKDF(algorithm=SHA256(), length=32, salt=_RUN_SALT, info=origin.encode()).derive(
-        operator.seed
-    )
-    return SigningKey(check_name(origin), seed)
+    """Return the derived key with which the log called `origin` begins."""
+    return SigningKey(check_name(origin), _derived(operator.seed, _RUN_SALT, origin))
+
+
+def next_epoch(key: SigningKey) -> SigningKey:
+    """Return the key of the epoch after that of `key`, from which `key` cannot be computed."""
+    return SigningKey(key.name, _derived(key.seed, _EPOCH_SALT, key.name))
+
+
+def _derived(seed: bytes, salt: bytes, origin: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=origin.encode()).derive(seed)
+
+
+class KeptKey(NamedTuple):
+    """The file that holds the present key of a fresh run, and no key before it.
+
+    A disk that journals or copies on write may hold the bytes of erased keys a while longer.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, origin: str, run: Path, folder: Path | None = None) -> "KeptKey":
+        """Return the place of the key for `origin` as run in the folder `run`.
+
+        It lies below the operator's folder: a run folder is made to be given away.
+        """
+        folder = home() if folder is None else folder
+        name = hashlib.sha256(f"{origin}\n{run.resolve()}".encode()).hexdigest()
+        return cls(folder / "runs" / f"{name}.key")
+
+    def draw(self, origin: str) -> SigningKey:
+        """Return the key kept here, or a new random one, which is then kept."""
+        found = self.load()
+        if found is None:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = SigningKey(check_name(origin), secrets.token_bytes(32))
+            self.keep(found)
+        return found
+
+    def load(self) -> SigningKey | None:
+        """Return the key kept here, if there is one."""
+        try:
+            return parse_private_line(read_small(self.path, limit=4096), where=str(self.path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LedgerError(f"{self.path}: the run's key cannot be read: {error}") from error
+
+    def keep(self, key: SigningKey | None) -> None:
+        """Keep `key` durably in place of the one before it; None erases what is kept."""
+        if key is not None:
+            replace(self.path, private_line(key).encode(), mode=0o600)
+        elif self.path.exists():
+            self.path.unlink()
+            sync_folder(self.path.parent)
 
 
 def operator_key(folder: Path | None = None) -> SigningKey:

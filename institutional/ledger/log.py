@@ -4,6 +4,9 @@
     <run>/ledger/checkpoint    the newest head, published when the ledger is closed
     <run>/ledger/quarantine/   bytes of a torn write, set aside on resuming
 
+After `rotate_every` entries a commit ends with an entry that names the next key, and the key that
+signed it is forgotten.
+
 `append` returns the re-parsed value of the stored bytes, and decisions are taken from that;
 `commit` makes everything appended durable with one write and one fdatasync, and only then may the
 world be acted upon. A failed write kills the object: nothing is retried, `Ledger.resume` reads
@@ -18,18 +21,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from institutional.ledger import canonical, wal
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import open_regular, replace, sync_folder
+from institutional.ledger.keys import next_epoch
 from institutional.ledger.manifest import check_name
-from institutional.ledger.note import Checkpoint, SigningKey, checkpoint_text, sign_note
+from institutional.ledger.note import (
+    Checkpoint,
+    SigningKey,
+    VerifyKey,
+    checkpoint_text,
+    sign_note,
+)
 from institutional.ledger.tree import leaf_hash
 
 LOG = "log.wal"
 CHECKPOINT = "checkpoint"
 QUARANTINE = "quarantine"
+_EPOCHS_AHEAD = 8
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -38,19 +49,61 @@ def exists(folder: Path) -> bool:
     return (folder / LOG).exists()
 
 
+Keep = Callable[[SigningKey | None], None]
+"""Told the key of the next epoch once the last one's work is durable, and None at the end."""
+
+
+def _forget(_: SigningKey | None) -> None:
+    """Keep no key: it can be derived again."""
+
+
+class Signing(NamedTuple):
+    """How a log is signed.
+
+    `key` is the present one (None: none is left, as after closing), `first` that of the first
+    epoch where it is another. `rotate_every` is a number of entries; None never rotates.
+    """
+
+    key: SigningKey | None
+    first: VerifyKey | None = None
+    rotate_every: int | None = None
+    keep: Keep = _forget
+
+
 class Ledger:
-    """The one writer of a log; made by `create` or `resume`, and locked until `release`."""
+    """The one writer of a log; made by `create`, `resume` or `extend`, locked until `release`."""
 
     _end: int
     _head: bytes
 
-    def __init__(self, folder: Path, *, run: str, key: SigningKey, sync: bool, new: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        origin: str,
+        run: str,
+        signing: Signing,
+        sync: bool,
+        new: bool,
+        follow: bool = True,
+    ) -> None:
+        check_name(origin, what="an origin")
+        check_name(run, what="a run id")
+        key, first = signing.key, signing.first
+        for name in {named.name for named in (key, first) if named is not None} - {origin}:
+            raise LedgerError(f"the key is named {name[:80]!a}; the log's origin is {origin!a}")
+        if first is None:
+            if key is None:
+                raise LedgerError(f"{folder}: without a key a log can be neither read nor written")
+            first = key.verify_key
         self.folder = folder
         self.run = run
-        self.origin = key.name
+        self.origin = origin
         self.sync_seconds = 0.0
         self.closed = False
+        self._signing = signing
         self._key = key
+        self._first = first
         self._sync = sync
         self._dead: str | None = None
         self._process = os.getpid()
@@ -59,45 +112,83 @@ class Ledger:
         self._buffer = bytearray()
         self._path = folder / LOG
         try:
+            if new:
+                folder.mkdir(exist_ok=True)
             self._file = os.open(self._path, _FLAGS | (os.O_CREAT | os.O_EXCL if new else 0), 0o644)
         except FileExistsError:
             raise LedgerError(f"{self._path}: there is a log already; resume it") from None
         except OSError as error:
             raise LedgerError(f"{self._path}: the log cannot be opened: {error}") from error
         try:
-            self._open(new=new)
+            self._open(new=new, follow=follow)
         except BaseException:
             os.close(self._file)  # and with it the lock
             raise
 
     @classmethod
     def create(
-        cls, folder: Path, *, origin: str, run: str, key: SigningKey, sync: bool = True
+        cls,
+        folder: Path,
+        *,
+        origin: str,
+        run: str,
+        key: SigningKey,
+        rotate_every: int | None = None,
+        keep: Keep = _forget,
+        sync: bool = True,
     ) -> Self:
         """Begin the log of `run` in `folder`, which is made; its parent must exist.
 
-        `key` is the run's key and is named like `origin`. Without `sync` nothing survives a loss
-        of power: for tests and timing only.
+        `key` is the run's first key and is named like `origin`. Without `sync` nothing survives a
+        loss of power: for tests and timing only.
         """
-        _check(origin, run, key)
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise LedgerError(f"{folder}: the ledger cannot be made: {error}") from error
-        return cls(folder, run=run, key=key, sync=sync, new=True)
+        signing = Signing(key, None, rotate_every, keep)
+        return cls(folder, origin=origin, run=run, signing=signing, sync=sync, new=True)
 
     @classmethod
     def resume(
-        cls, folder: Path, *, origin: str, run: str, key: SigningKey, sync: bool = True
+        cls,
+        folder: Path,
+        *,
+        origin: str,
+        run: str,
+        key: SigningKey | None,
+        first: VerifyKey | None = None,
+        rotate_every: int | None = None,
+        keep: Keep = _forget,
+        sync: bool = True,
     ) -> Self:
         """Continue a log, killed or finished: derive the run again from its seed and append all.
 
         Entries that are stored already are compared byte for byte and not written twice; commits
         among them do nothing. So a continued run ends with the bytes of an uninterrupted one. A
         torn tail is set aside; damage before a signed head is refused and nothing is touched.
+
+        `key` may be that of any epoch up to the present one: it is moved forward. A run whose key
+        was erased on closing is resumed with None and the `first` epoch's public key.
         """
-        _check(origin, run, key)
-        return cls(folder, run=run, key=key, sync=sync, new=False)
+        signing = Signing(key, first, rotate_every, keep)
+        return cls(folder, origin=origin, run=run, signing=signing, sync=sync, new=False)
+
+    @classmethod
+    def extend(
+        cls,
+        folder: Path,
+        *,
+        origin: str,
+        run: str,
+        key: SigningKey,
+        rotate_every: int | None = None,
+        sync: bool = True,
+    ) -> Self:
+        """Continue a log after its last entry, where nothing can be derived again.
+
+        A torn tail is set aside and damage refused, as by `resume`.
+        """
+        signing = Signing(key, None, rotate_every)
+        return cls(
+            folder, origin=origin, run=run, signing=signing, sync=sync, new=False, follow=False
+        )
 
     def append(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         """Add one entry and return its body as it will be read: decide from that, not from `body`.
@@ -105,34 +196,44 @@ class Ledger:
         The first entry is of kind "open" and names its manifest; "close" is left to `close`.
         Nothing is durable before `commit`.
         """
-        if kind == "close":
-            raise LedgerError('entries of kind "close" are written by close()')
+        if kind in {"close", wal.ROTATE}:
+            raise LedgerError(f'entries of kind "{kind}" are written by the ledger itself')
         return self._append(kind, body)
 
     def commit(self) -> None:
-        """Make every appended entry durable under one signed head."""
+        """Make every appended entry durable under one signed head, and end the epoch if it is due.
+
+        The head that covers a rotation is the old key's last.
+        """
         self._check_alive()
-        if not self._buffer:
-            return
-        head = self._sign()
-        self._buffer += head
-        self._guarded(self._write)
-        self._head, self._end = head, self._end + len(self._buffer)
-        self._buffer.clear()
+        every = self._signing.rotate_every
+        if every is not None and self._seq - self._epoch_start >= every:
+            self._rotate()
+        else:
+            self._commit()
 
     def close(self, body: dict[str, Any]) -> bytes:
         """End the log with a count of entries per kind beside `body`, and publish its last head.
 
-        The stored file is read again and its root recomputed first. Returns the signed head.
+        The stored file is read again and its root recomputed first; then the key is forgotten.
+        Returns the signed head.
         """
         if "counts" in body:
             raise LedgerError('the closing entry counts for itself: leave out "counts"')
         self._append("close", {**body, "counts": dict(self._counts + Counter(close=1))})
-        self.commit()
+        self._commit()
         self.closed = True
-        self._guarded(self._publish)
+        self.publish()
+        self._move_on(None)
         self.release()
         return self._head
+
+    def publish(self) -> None:
+        """Read the stored file again, recompute its root and store its newest head as `checkpoint`.
+
+        `close` does so; a log that stays open is published between commits.
+        """
+        self._guarded(self._publish)
 
     def release(self) -> None:
         """Let go of the file and its lock; appended entries that were not committed are lost."""
@@ -162,7 +263,7 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def _open(self, *, new: bool) -> None:
+    def _open(self, *, new: bool, follow: bool) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -171,7 +272,8 @@ class Ledger:
             self._guarded(self._sync_folders)
         try:
             with open_regular(self._path) as file:
-                prefix = wal.committed(file, self._key.verify_key)
+                prefix = wal.committed(file, self._first)
+                self._catch_up(prefix)
                 if not prefix.complete:
                     self._set_aside(file, prefix)
         except OSError as error:
@@ -180,12 +282,42 @@ class Ledger:
         self._committed = prefix.frontier.size
         self._end = prefix.end
         self._head = prefix.head
+        self._epochs = prefix.epochs
+        self._epoch = 0
+        self._epoch_start = 0
         self._stored = self._stored_entries(prefix.end)
+        if not follow:
+            for data in self._stored:
+                entry = wal.parse_entry(wal.EntryLine(0, data), run=self.run, seq=self._seq)
+                self._seq += 1
+                self._counts[entry.kind] += 1
+                if entry.kind == wal.ROTATE:
+                    self._epoch, self._epoch_start = self._epoch + 1, self._seq
+
+    def _catch_up(self, prefix: wal.Prefix) -> None:
+        """Move the key forward to the epoch in which the log stands."""
+        key = self._key
+        if key is None:
+            return
+        for _ in prefix.epochs:
+            if key.verify_key == prefix.epochs[-1]:
+                if key != self._key:
+                    self._move_on(key)
+                return
+            key = next_epoch(key)
+        raise LedgerError(
+            f"{self._path}: signed by another key than the one given, in epoch "
+            f"{len(prefix.epochs) - 1}\n  nothing was changed: give the run's own key"
+        )
 
     def _set_aside(self, file: BinaryIO, prefix: wal.Prefix) -> None:
         """Move what follows the last valid head to quarantine, unless a later head is valid."""
-        key = self._key.verify_key
-        refuted = wal.why_not_torn(file, key, start=prefix.end, above=prefix.frontier.size)
+        keys, key = list(prefix.epochs), self._key
+        # Damage may hide the entry that names the key which signed what follows.
+        while key is not None and len(keys) < len(prefix.epochs) + _EPOCHS_AHEAD:
+            key = next_epoch(key)
+            keys.append(key.verify_key)
+        refuted = wal.why_not_torn(file, keys, start=prefix.end, above=prefix.frontier.size)
         if refuted is not None:
             raise LedgerError(
                 f"{self._path}: damaged after byte {prefix.end}: {prefix.problem}\n"
@@ -220,7 +352,8 @@ class Ledger:
             raise LedgerError(f'entry {seq} cannot be "{kind}": a log begins with one "open"')
         if kind == "open" and not isinstance(body.get("manifest"), str):
             raise LedgerError('the body of "open" needs "manifest", the SHA-256 of the payload')
-        if kind not in {"close", *self._counts} and len(self._counts) >= wal.MAX_KINDS - 1:
+        own = {"close", wal.ROTATE}
+        if kind not in {*own, *self._counts} and len(self._counts) >= wal.MAX_KINDS - 2:
             raise LedgerError(f'"{kind}" is one kind too many; {wal.MAX_KINDS} are allowed')
         data = wal.entry_bytes(run=self.run, seq=seq, kind=kind, body=body)
         if kind != "close" and len(self._buffer) + len(data) >= wal.MAX_COMMIT_BYTES:
@@ -251,9 +384,47 @@ class Ledger:
                 "  same seed, inputs and package versions give the same entries: what changed?"
             )
 
+    def _commit(self) -> None:
+        if not self._buffer:
+            return
+        head = self._sign()
+        self._buffer += head
+        self._guarded(self._write)
+        self._head, self._end = head, self._end + len(self._buffer)
+        self._buffer.clear()
+
+    def _rotate(self) -> None:
+        """End the epoch: name the next key, have the old one sign that, and forget the old one."""
+        epoch = self._epoch + 1
+        following = None
+        if epoch < len(self._epochs):  # stored already: its key may no longer be known
+            vkey = self._epochs[epoch].vkey
+        else:
+            following = next_epoch(self._present_key())
+            vkey = following.verify_key.vkey
+        self._append(wal.ROTATE, {"epoch": epoch, "key": vkey})
+        self._commit()
+        self._epoch, self._epoch_start = epoch, self._seq
+        if following is not None:
+            self._epochs = (*self._epochs, following.verify_key)
+            self._move_on(following)
+
+    def _move_on(self, key: SigningKey | None) -> None:
+        self._guarded(lambda: self._signing.keep(key))
+        self._key = key
+
+    def _present_key(self) -> SigningKey:
+        if self._key is None:
+            self._dead = "its key was erased when it was closed"
+            raise LedgerError(
+                f"{self._path}: the key of this run is gone, so nothing can be added\n"
+                "  it is erased when a run is closed: run again in another folder"
+            )
+        return self._key
+
     def _sign(self) -> bytes:
         checkpoint = Checkpoint(self.origin, self._seq, self._frontier.root())
-        return sign_note(checkpoint_text(checkpoint), self._key)
+        return sign_note(checkpoint_text(checkpoint), self._present_key())
 
     def _write(self) -> None:
         held = os.fstat(self._file).st_size
@@ -335,10 +506,3 @@ def entries(file: BinaryIO, path: Path) -> Iterator[wal.Entry]:
                 raise LedgerError(f"{path}: entry {seq} at byte {record.offset}: {error}") from None
             yield entry
             run, seq = entry.run, seq + 1
-
-
-def _check(origin: str, run: str, key: SigningKey) -> None:
-    check_name(origin, what="an origin")
-    check_name(run, what="a run id")
-    if key.name != origin:
-        raise LedgerError(f"the key is named {key.name[:80]!a}; the log's origin is {origin!a}")

@@ -61,6 +61,10 @@ class SigningKey:
         """Return the 64-byte signature of `message`, the same for the same message (RFC 8032)."""
         return self._private.sign(message)
 
+    def __reduce__(self) -> tuple[type["SigningKey"], tuple[str, bytes]]:
+        # What is cached below cannot be sent to another process, and need not be.
+        return SigningKey, (self.name, self.seed)
+
     @cached_property
     def _private(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)

@@ -5,7 +5,9 @@ bounded whatever the file holds. An entry counts once a valid head covers it; be
 flaws are those of a tail.
 """
 
+from bisect import bisect_left
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -32,28 +34,38 @@ class Survey:
     """What a log holds: first what is signed, then what is wrong.
 
     `entry` is the first bad entry under a valid signature, `head` the first bad head or break, and
-    `tail` bytes after the last valid head that no later head covers. `root_at` is the root at the
-    size asked for.
+    `tail` bytes after the last valid head that no later head covers. `roots` are those at the
+    sizes asked for; `epochs` are the keys that signed, in order, and `boundaries` the sizes of the
+    heads at which each but the last of them ended.
     """
 
     size: int = 0
     end: int = 0
     head: bytes = b""
     root: str = ""
-    root_at: bytes | None = None
+    roots: dict[int, bytes] = field(default_factory=dict)
     opening: dict[str, Any] | None = None
     closing: dict[str, Any] | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    epochs: tuple[VerifyKey, ...] = ()
+    boundaries: tuple[int, ...] = ()
     entry: Flaw | None = None
     head_flaw: Flaw | None = None
     tail: Flaw | None = None
 
+    def key_at(self, size: int) -> VerifyKey:
+        """The key that may sign a head of `size` entries, or of more than are here."""
+        return self.epochs[bisect_left(self.boundaries, size)]
 
-def survey(file: BinaryIO, key: VerifyKey, *, run: str, size_asked: int) -> Survey:
-    """Return what `file` holds for the log of `key` and `run`."""
-    found = Survey()
+
+def survey(
+    file: BinaryIO, key: VerifyKey, *, run: str, sizes_asked: Collection[int] = ()
+) -> Survey:
+    """Return what `file` holds for the log of `run` whose first epoch `key` signed."""
+    found = Survey(epochs=(key,))
     frontier = Frontier()
-    root_at: bytes | None = None
+    epochs = wal.Epochs(key)
+    roots: dict[int, bytes] = {}
     pending = _Pending()
     broken: Flaw | None = None
     position = 0
@@ -63,26 +75,31 @@ def survey(file: BinaryIO, key: VerifyKey, *, run: str, size_asked: int) -> Surv
             break
         position = record.offset + len(record.data) + isinstance(record, wal.EntryLine)
         if isinstance(record, wal.EntryLine):
-            pending.look(record, run=run, seq=frontier.size, closed=found.closing is not None)
+            closed = found.closing is not None
+            pending.look(record, run=run, seq=frontier.size, closed=closed, epochs=epochs)
             frontier.append(leaf_hash(record.data))
-            if frontier.size == size_asked:
-                root_at = frontier.root()
+            if frontier.size in sizes_asked:
+                roots[frontier.size] = frontier.root()
             continue
         try:
-            wal.check_head(record.data, frontier, found.size, key)
+            wal.check_head(record.data, frontier, found.size, epochs.in_force)
         except LedgerError as error:
             found.head_flaw = _bad_head(error, record, found.size, frontier.size, pending)
             found.entry = found.entry or pending.flaw
             return found
         found.size, found.end, found.head = frontier.size, position, record.data
         found.root = frontier.root().hex()
-        found.root_at = root_at
+        found.roots.update(roots)
+        roots.clear()
         pending.settle(found)
+        if epochs.head():
+            found.boundaries = (*found.boundaries, frontier.size)
+        found.epochs = tuple(epochs.keys)
         pending = _Pending()
     if broken is None and position > found.end:
         broken = Flaw("entries that no signed head covers", found.end, found.size)
     if broken is not None:
-        _judge_tail(file, key, found, broken, pending)
+        _judge_tail(file, epochs.in_force, found, broken, pending)
     return found
 
 
@@ -96,12 +113,15 @@ class _Pending:
         self.opening: dict[str, Any] | None = None
         self.closing: dict[str, Any] | None = None
 
-    def look(self, line: wal.EntryLine, *, run: str, seq: int, closed: bool) -> None:
+    def look(
+        self, line: wal.EntryLine, *, run: str, seq: int, closed: bool, epochs: wal.Epochs
+    ) -> None:
         self.first = line.offset if self.first is None else self.first
         if self.flaw is not None:
             return
         try:
             entry = wal.parse_entry(line, run=run, seq=seq)
+            epochs.entry(line, seq)
         except LedgerError as error:
             unknown = isinstance(error, UnknownVersionError)
             self.flaw = Flaw(str(error), line.offset, seq, unknown_version=unknown)
@@ -145,7 +165,7 @@ def _judge_tail(
     file: BinaryIO, key: VerifyKey, found: Survey, broken: Flaw, pending: _Pending
 ) -> None:
     """Bytes after the last valid head are a torn write, unless something shows otherwise."""
-    refuted = wal.why_not_torn(file, key, start=found.end, above=found.size)
+    refuted = wal.why_not_torn(file, [key], start=found.end, above=found.size)
     if refuted is not None:
         first = pending.flaw or broken
         reason = f"{first.reason}; no torn write: {refuted}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from plant import run_with_a_wrong_fine
+from plant import run_with_a_wrong_fine, what_examples_name
 
 from institutional.cli.main import app
 
@@ -49,9 +49,18 @@ def commands(group=None, path=()):
 COMMANDS = list(commands())
 
 
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory):
+    """What the examples name and the repository does not ship, written once."""
+    folder = tmp_path_factory.mktemp("planted")
+    what_examples_name(folder)
+    return folder
+
+
 @pytest.fixture
-def workplace(tmp_path):
+def workplace(tmp_path, planted):
     """A copy of what the examples name, to run them in."""
+    shutil.copytree(planted, tmp_path, dirs_exist_ok=True)
     for folder in ("runs/example", "runs/keys", "governance_graphs"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for file in ("example.yaml", "demo.yaml"):
