@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from institutional.cli import audit_witness
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -13,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+audit_witness.register(app)
 RunFolder = Annotated[Path, typer.Argument(help="The folder of one run.")]
 Key = Annotated[
     Path | None, typer.Option(help="The operator's or the run's public key, from elsewhere.")
