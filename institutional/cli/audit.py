@@ -13,6 +13,7 @@ from institutional.cli import (
     audit_index,
     audit_redact,
     audit_timestamp,
+    audit_witness,
 )
 from institutional.cli.files import read_bytes, read_text, write_text
 from institutional.cli.output import Json, print_json
@@ -75,7 +76,16 @@ def verify(
     from institutional.ledger import reports
 
     accepted = _accepted(accept or [])
-    verdict = _verdict(run, key=key, policy=policy, head=head, index=index, index_head=index_head)
+    verdict = _verdict(
+        run,
+        key=key,
+        policy=policy,
+        head=head,
+        index=index,
+        index_head=index_head,
+        token=token,
+        authority=authority,
+    )
     if as_json:
         print_json(verdict.as_json())
     else:
@@ -259,5 +269,6 @@ for command in (
     audit_disclose,
     audit_redact,
     audit_timestamp,
+    audit_witness,
 ):
     command.register(app)

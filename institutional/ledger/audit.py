@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from institutional.ledger import index
-from institutional.ledger.anchors import Kept, Seen, check_anchor, check_heads, kept
+from institutional.ledger.anchors import Anchored, Kept, check_anchor, check_heads, kept
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import open_regular, read_small
 from institutional.ledger.findings import Findings, StopError
@@ -28,9 +28,10 @@ from institutional.ledger.openings import Openings, openings
 from institutional.ledger.rules import RULES
 from institutional.ledger.survey import Flaw, Survey, survey
 from institutional.ledger.timestamp import check_timestamp, stamped_head
-from institutional.ledger.trust import Trust
+from institutional.ledger.trust import NO_QUORUM, Seen, Trust, check_quorum
 from institutional.ledger.verdict import Verdict, Word
 from institutional.ledger.vouching import Vouched, check_manifest, check_trust
+from institutional.ledger.witness.cosigned import COSIGNED
 
 GRAPH = "graph.yaml"
 _TORN_NAME = re.compile(r"(0|[1-9][0-9]{0,15})-[0-9a-f]{64}\.bin\Z")
@@ -84,7 +85,7 @@ class _Audit:
         self.findings = Findings(RULES)
         self.found: Survey | None = None
         self.vouched: Vouched | None = None
-        self.seen = Seen()
+        self.seen = Anchored()
 
     def run(self, trust: str, brought: Brought) -> None:
         findings = self.findings
@@ -93,12 +94,12 @@ class _Audit:
         manifest = self.vouched.manifest
         heads = _kept_by_the_auditor(brought.head, manifest.origin, findings)
         heads += _check_index(brought, trust, self.vouched, findings)
+        heads += _check_cosigned(brought, self.folder, trusted, manifest.origin, findings)
         heads += _check_token(brought, self.folder, manifest.origin, findings)
         _check_graph(self.folder, manifest, findings)
         self.found = self._walk(manifest, heads, (*trusted.keys, self.vouched.key))
         _check_checkpoint(self.folder, self.found, findings)
         self.seen = check_heads(heads, self.found, trusted.keys, findings)
-        _check_quorum(trusted, findings)
 
     def _walk(
         self, manifest: Manifest, heads: list[Kept], operators: Sequence[VerifyKey]
@@ -348,9 +349,43 @@ def _check_token(brought: Brought, folder: Path, origin: str, findings: Findings
         return []
 
 
-def _check_quorum(trusted: Trust, findings: Findings) -> None:
-    if trusted.quorum == "none":
-        findings.does_not_apply("cosignatures", "no witnesses asked for")
-        return
-    reason = f"quorum {trusted.quorum[:80]!a} asked for; cosignatures are not checked yet"
-    findings.skip("cosignatures", reason, Word.CANNOT_DECIDE)
+def _check_cosigned(
+    brought: Brought, folder: Path, trusted: Trust, origin: str, findings: Findings
+) -> list[Kept]:
+    """Weigh the cosignatures on the head that was brought, and on the one beside the log.
+
+    The operator may keep that one, as witnesses sign for themselves; and whatever it is, the log's
+    own signature on it counts against a log that does not continue it.
+    """
+    rule = "cosignatures"
+    notes = [] if brought.head is None else [brought.head.encode(errors="replace")]
+    try:
+        notes.append(read_small(folder / "ledger" / COSIGNED, limit=MAX_NOTE_BYTES))
+    except FileNotFoundError:
+        pass
+    except (OSError, LedgerError) as error:
+        findings.skip(rule, f"the cosigned head cannot be read: {error}", Word.CANNOT_DECIDE)
+    heads, doubts = [], []
+    for note in notes:
+        try:
+            quorum = check_quorum(trusted, note)
+            asked = quorum.met and trusted.quorum != NO_QUORUM
+            anchor = f"witnesses ({quorum.reason}) of a head" if asked else ""
+            heads.append(kept(rule, note, origin=origin, anchor=anchor))
+        except LedgerError as error:
+            findings.skip(rule, f"not a cosigned head of this log: {error}", Word.CANNOT_DECIDE)
+            continue
+        if any(sighting.seen == Seen.FALSE for sighting in quorum.sightings):
+            findings.fail(rule, quorum.reason, Word.INVALID)
+        elif any(sighting.seen == Seen.UNDECIDED for sighting in quorum.sightings):
+            doubts.append((quorum.reason, Word.CANNOT_DECIDE))
+        elif not quorum.met:
+            doubts.append((quorum.reason, Word.UNANCHORED))
+    if trusted.quorum == NO_QUORUM:
+        if len(notes) == (brought.head is not None):
+            findings.does_not_apply(rule, "no witnesses asked for")
+            return []
+    elif not any(head.anchor for head in heads):
+        none = (f"quorum {trusted.quorum[:80]!a} asked for; no cosigned head", Word.UNANCHORED)
+        findings.skip(rule, *(doubts or [none])[0])
+    return heads
