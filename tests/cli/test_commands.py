@@ -52,7 +52,7 @@ def commands(group=None, path=()):
 
 COMMANDS = list(commands())
 SERVES = ("audit", "witness", "serve")
-UNANCHORED = {("audit", "witness", "submit")}
+UNANCHORED = {("audit", "witness", "submit"), ("audit", "check-proof")}
 
 
 @pytest.fixture(scope="session")
