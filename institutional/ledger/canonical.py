@@ -50,11 +50,6 @@ def encode_and_read(value: Any) -> tuple[bytes, Any]:
     return data, read
 
 
-def decode_own(data: bytes) -> Any:
-    """Return the value of bytes that `encode` has just returned."""
-    return decode(data)
-
-
 def decode(data: bytes) -> Any:
     """Return the value of `data`, which must be canonical; raises LedgerError for anything else.
 
