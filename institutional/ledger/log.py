@@ -336,12 +336,15 @@ class Ledger:
 
     def _stored_entries(self, end: int) -> Generator[bytes]:
         """Yield the committed entries' bytes for comparison, one at a time."""
-        with open_regular(self._path) as file:
-            for record in wal.records(file):
-                if record.offset >= end:
-                    return
-                if isinstance(record, wal.EntryLine):
-                    yield record.data
+        try:
+            with open_regular(self._path) as file:
+                for record in wal.records(file):
+                    if record.offset >= end:
+                        return
+                    if isinstance(record, wal.EntryLine):
+                        yield record.data
+        except OSError as error:
+            raise LedgerError(f"{self._path}: the log cannot be read: {error}") from error
 
     def _append(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         self._check_alive()
@@ -429,9 +432,13 @@ class Ledger:
         return sign_checkpoint(checkpoint, self._present_key())
 
     def _write(self) -> None:
-        held = os.fstat(self._file).st_size
-        if held != self._end:
-            raise OSError(f"the file has {held} bytes instead of {self._end}: a second writer?")
+        held = os.fstat(self._file)
+        if held.st_nlink == 0:
+            raise OSError("the file was removed: what is written now nobody could read")
+        if held.st_size != self._end:
+            raise OSError(
+                f"the file has {held.st_size} bytes instead of {self._end}: a second writer?"
+            )
         written = os.write(self._file, self._buffer)
         if written != len(self._buffer):
             raise OSError(f"only {written} of {len(self._buffer)} bytes were written")
