@@ -51,7 +51,7 @@ strace:
 bench: .venv/.ok
 	.venv/bin/python -m benchmarks
 
-# The whole of what the suite samples: a fault at every call, every byte of a run attacked.
+# All of what the suite samples: a fault at every call, every byte of a run attacked. Half an hour.
 campaigns: .venv/.ok strace
 	.venv/bin/python tests/ledger/faults.py
 	.venv/bin/python tests/ledger/mutations.py

@@ -1,6 +1,7 @@
 """Breaks the disk under a writing process, call by call, and judges what is left.
 
-    python tests/ledger/faults.py
+    python tests/ledger/faults.py       every fault: half an hour
+    python tests/ledger/faults.py 10    every tenth of them
 
 The kernel's tracer (strace, from Debian) kills the process at its k-th call, or has that call fail
 once or from then on, without that anything of ours knows. Every k that an undisturbed process
@@ -25,13 +26,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fault_writer import write
-from small_run import KEY, TRUST, declare
+from small_run import KEY, OPERATOR, TRUST, declare
 
 from institutional.ledger import wal
 from institutional.ledger.audit import audit
 from institutional.ledger.errors import LedgerError
-from institutional.ledger.keys import KeptKey
+from institutional.ledger.keys import KeptKey, private_line
 from institutional.ledger.manifest import parse_envelope, parse_statement
+from institutional.ledger.note import VerifyKey
 from institutional.ledger.verdict import Word
 
 WRITER = Path(__file__).with_name("fault_writer.py")
@@ -210,7 +212,8 @@ def _begin_small(folder: Path, log: bytes) -> None:
 
 
 def _judge_small(folder: Path, seen: Seen, *, reference: Path) -> list[str]:
-    stored = committed(folder / "ledger" / "log.wal", reference / "ledger" / "log.wal", KEY)
+    log = reference / "ledger" / "log.wal"
+    stored = committed(folder / "ledger" / "log.wal", log, KEY.verify_key)
     wrong = [] if stored is not None else ["the log holds entries that the run never made"]
     if stored is not None and stored < max(seen.acts, default=0):
         wrong.append(f"acted on {max(seen.acts)} entries; {stored} are stored")
@@ -223,42 +226,53 @@ def _judge_small(folder: Path, seen: Seen, *, reference: Path) -> list[str]:
 
 
 def real(scratch: Path) -> Subject:
-    """Return `institutional run` on a small experiment as a subject; its keys are in `scratch`."""
+    """Return `institutional run` on a small experiment as a subject, its operator's index with it.
+
+    A folder holds the experiment's own, `out`, and the operator's, `home`.
+    """
     scratch.mkdir(parents=True)
     specification = scratch / "faulty.yaml"
     graph = Path(__file__).parents[2] / "governance_graphs" / "cournot.yaml"
     specification.write_text(_SPECIFICATION.format(graph=graph))
-    home = f"INSTITUTIONAL_HOME={scratch / 'operator'}"
 
     def command(folder: Path) -> list[str]:
-        run = [*_COMMAND, "run", str(specification), "--out", str(folder), "--jobs", "1"]
-        return ["env", home, *run]
+        run = [*_COMMAND, "run", str(specification), "--out", str(folder / "out"), "--jobs", "1"]
+        return ["env", f"INSTITUTIONAL_HOME={folder / 'home'}", *run]
 
     reference = scratch / "reference"
+    _begin_real(reference)
     subprocess.run(command(reference), check=True, capture_output=True)
     judge = partial(_judge_real, command=command, reference=reference)
-    return Subject("institutional run", lambda _: None, command, reference, judge, OF_A_RUN)
+    return Subject("institutional run", _begin_real, command, reference, judge, OF_A_RUN)
+
+
+def _begin_real(folder: Path) -> None:
+    (folder / "home").mkdir(parents=True)
+    private = folder / "home" / "operator.key"
+    private.touch(mode=0o600)
+    private.write_text(private_line(OPERATOR))
+    (folder / "home" / "operator.pub").write_text(OPERATOR.verify_key.vkey + "\n")
 
 
 def _judge_real(
     folder: Path, _: Seen, *, command: Callable[[Path], list[str]], reference: Path
 ) -> list[str]:
     wrong = []
-    for log in reference.glob("*/ledger/log.wal"):
-        run = log.parents[1]
-        key = parse_statement(parse_envelope((run / "manifest.dsse.json").read_bytes()).payload).key
+    for log in reference.rglob("log.wal"):
+        manifest = (log.parents[1] / "manifest.dsse.json").read_bytes()
+        key = parse_statement(parse_envelope(manifest).payload).key
         if committed(folder / log.relative_to(reference), log, key) is None:
-            wrong.append("a log holds entries that its run never made")
+            wrong.append(f"{log.relative_to(reference)} holds entries that its run never made")
     done = subprocess.run(command(folder), check=False, capture_output=True, text=True)
     if done.returncode != 0:
         return [*wrong, f"the same command again exits {done.returncode}: {done.stderr}"]
     return wrong + _differing(folder, reference)
 
 
-def committed(path: Path, whole: Path, key: object) -> int | None:
+def committed(path: Path, whole: Path, key: VerifyKey) -> int | None:
     """How many entries of `path` are committed; None if they are not those of `whole`."""
     stored = path.read_bytes() if path.exists() else b""
-    prefix = wal.committed(io.BytesIO(stored), getattr(key, "verify_key", key))
+    prefix = wal.committed(io.BytesIO(stored), key)
     return prefix.frontier.size if whole.read_bytes().startswith(stored[: prefix.end]) else None
 
 
@@ -325,19 +339,20 @@ def full_disk(scratch: Path, *, step: int) -> tuple[int, list[str]]:
 
 def main() -> None:
     """Try everything, say how much that was, and exit 1 if anything was wrong."""
+    every = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as made:
         scratch = Path(made)
         started = time.monotonic()
-        tried, found = full_disk(scratch / "disk", step=1)
-        print(f"disk full at every byte: {tried} tried, {len(found)} wrong", flush=True)
+        tried, found = full_disk(scratch / "disk", step=every)
+        print(f"disk full at a byte: {tried} tried, {len(found)} wrong", flush=True)
         wrong += found
         for subject in (
             small(scratch / "new", torn=False),
             small(scratch / "torn", torn=True),
             real(scratch / "real"),
         ):
-            faults = subject.sweep(scratch / "undisturbed")
+            faults = subject.sweep(scratch / "undisturbed")[::every]
             shutil.rmtree(scratch / "undisturbed")
             found = [each for fault in faults for each in subject.suffer(scratch / "run", fault)]
             kinds = Counter(f"{fault.error} at {fault.call}" for fault in faults)
