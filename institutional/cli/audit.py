@@ -14,6 +14,7 @@ from institutional.cli import (
     audit_prove,
     audit_publish,
     audit_redact,
+    audit_selftest,
     audit_timestamp,
     audit_witness,
 )
@@ -272,6 +273,7 @@ for command in (
     audit_prove,
     audit_disclose,
     audit_redact,
+    audit_selftest,
     audit_timestamp,
     audit_witness,
 ):
