@@ -33,7 +33,7 @@ class Kept(NamedTuple):
     anchor: str
 
 
-class Seen(NamedTuple):
+class Anchored(NamedTuple):
     """What heads from outside said: the best anchor in words, and signed heads that contradict."""
 
     anchor: str = "none"
@@ -105,7 +105,7 @@ _WORDS = {
 
 def check_heads(
     heads: Iterable[Kept], found: Survey, also: Sequence[VerifyKey], findings: Findings
-) -> Seen:
+) -> Anchored:
     """Hold the log against every head from outside, one finding for each one's rule."""
     anchors: list[tuple[int, str]] = []
     evidence: tuple[str, ...] = ()
@@ -123,15 +123,15 @@ def check_heads(
         else:
             findings.skip(head.rule, reason, Word.CANNOT_DECIDE)
     if not anchors:
-        return Seen(evidence=evidence)
+        return Anchored(evidence=evidence)
     size = max(anchors)[0]
     words = " and ".join(dict.fromkeys(words for at, words in anchors if at == size))
     later = found.size - size
     rest = f"; the {later} after it rest on the signature alone" if later else ""
-    return Seen(f"{words} of {size} entries{rest}", evidence)
+    return Anchored(f"{words} of {size} entries{rest}", evidence)
 
 
-def check_anchor(seen: Seen, findings: Findings) -> None:
+def check_anchor(seen: Anchored, findings: Findings) -> None:
     """Say whether anything from outside vouches for this log."""
     if seen.anchor != "none":
         findings.passed("anchor", seen.anchor)

@@ -10,24 +10,28 @@ decisions follow from the recorded evidence is another question, answered by `co
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from institutional.ledger import index
-from institutional.ledger.anchors import Kept, Seen, check_anchor, check_heads, kept
+from institutional.ledger.anchors import Anchored, Kept, check_anchor, check_heads, kept
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import open_regular, read_small
 from institutional.ledger.findings import Findings, StopError
 from institutional.ledger.log import CHECKPOINT, LOG, QUARANTINE
 from institutional.ledger.manifest import Manifest
-from institutional.ledger.note import MAX_NOTE_BYTES, open_checkpoint
+from institutional.ledger.note import MAX_NOTE_BYTES, VerifyKey, open_checkpoint
+from institutional.ledger.openings import Openings, openings
 from institutional.ledger.rules import RULES
 from institutional.ledger.survey import Flaw, Survey, survey
-from institutional.ledger.trust import Trust
+from institutional.ledger.timestamp import check_timestamp, stamped_head
+from institutional.ledger.trust import NO_QUORUM, Seen, Trust, check_quorum
 from institutional.ledger.verdict import Verdict, Word
 from institutional.ledger.vouching import Vouched, check_manifest, check_trust
+from institutional.ledger.witness.cosigned import COSIGNED
 
 GRAPH = "graph.yaml"
 _TORN_NAME = re.compile(r"(0|[1-9][0-9]{0,15})-[0-9a-f]{64}\.bin\Z")
@@ -39,12 +43,15 @@ class Brought:
     """What the auditor brings beside a key.
 
     `head` is a checkpoint of this log that was kept, `index` the folder of the operator's index
-    (see `index`), `index_head` a checkpoint of that which was kept.
+    (see `index`), `index_head` a checkpoint of that which was kept; `token` is a time stamp over a
+    head of this log (RFC 3161, DER), `authorities` the certificates to check it with (PEM).
     """
 
     head: str | None = None
     index: Path | None = None
     index_head: str | None = None
+    token: bytes | None = None
+    authorities: bytes = b""
 
 
 def audit(
@@ -78,7 +85,7 @@ class _Audit:
         self.findings = Findings(RULES)
         self.found: Survey | None = None
         self.vouched: Vouched | None = None
-        self.seen = Seen()
+        self.seen = Anchored()
 
     def run(self, trust: str, brought: Brought) -> None:
         findings = self.findings
@@ -87,13 +94,16 @@ class _Audit:
         manifest = self.vouched.manifest
         heads = _kept_by_the_auditor(brought.head, manifest.origin, findings)
         heads += _check_index(brought, trust, self.vouched, findings)
+        heads += _check_cosigned(brought, self.folder, trusted, manifest.origin, findings)
+        heads += _check_token(brought, self.folder, manifest.origin, findings)
         _check_graph(self.folder, manifest, findings)
-        self.found = self._walk(manifest, heads)
+        self.found = self._walk(manifest, heads, (*trusted.keys, self.vouched.key))
         _check_checkpoint(self.folder, self.found, findings)
         self.seen = check_heads(heads, self.found, trusted.keys, findings)
-        _check_quorum(trusted, findings)
 
-    def _walk(self, manifest: Manifest, heads: list[Kept]) -> Survey:
+    def _walk(
+        self, manifest: Manifest, heads: list[Kept], operators: Sequence[VerifyKey]
+    ) -> Survey:
         try:
             file = open_regular(self.folder / "ledger" / LOG)
         except (OSError, LedgerError) as error:
@@ -108,6 +118,10 @@ class _Audit:
             _check_genesis(found, digest, self.findings)
             _check_close(found, manifest, self.findings)
             _check_quarantine(self.folder, file, found, self.findings)
+            told = openings(
+                file, end=found.end, run_folder=self.folder, run=manifest.run, keys=operators
+            )
+            _check_private(told, self.findings)
         return found
 
     def verdict(self, key_source: str) -> Verdict:
@@ -255,6 +269,16 @@ def _written_again(path: Path, log: BinaryIO, end: int) -> bool:
     return True
 
 
+def _check_private(told: Openings, findings: Findings) -> None:
+    if told.first is not None:
+        flaw = Flaw(told.first.reason, told.first.offset, told.first.seq)
+        findings.fail("private", told.first.reason, Word.INVALID, flaw)
+    elif told.counts or told.stray:
+        findings.passed("private", str(told))
+    else:
+        findings.does_not_apply("private", "no private values")
+
+
 # --- what comes from elsewhere
 
 
@@ -303,9 +327,65 @@ def _check_index(brought: Brought, trust: str, vouched: Vouched, findings: Findi
         return []
 
 
-def _check_quorum(trusted: Trust, findings: Findings) -> None:
-    if trusted.quorum == "none":
-        findings.does_not_apply("cosignatures", "no witnesses asked for")
-        return
-    reason = f"quorum {trusted.quorum[:80]!a} asked for; cosignatures are not checked yet"
-    findings.skip("cosignatures", reason, Word.CANNOT_DECIDE)
+def _check_token(brought: Brought, folder: Path, origin: str, findings: Findings) -> list[Kept]:
+    """Check a time stamp; the head that it stamps is one that this log must hold."""
+    rule = "timestamp"
+    if brought.token is None:
+        findings.does_not_apply(rule, "none was given")
+        return []
+    try:
+        with open_regular(folder / "ledger" / LOG) as file:
+            head = stamped_head(file, brought.token)
+        if head is None:
+            reason = "it stamps no head that is here: rolled back, or the stamp of another log"
+            findings.fail(rule, reason, Word.INCOMPLETE)
+            return []
+        stamp = check_timestamp(head, brought.token, brought.authorities)
+        when = stamp.before.isoformat().replace("+00:00", "Z")
+        anchor = f"a time stamp by {stamp.authority!a:.200} (before {when})"
+        return [kept(rule, head, origin=origin, anchor=anchor)]
+    except (OSError, LedgerError) as error:
+        findings.fail(rule, str(error), Word.CANNOT_DECIDE)
+        return []
+
+
+def _check_cosigned(
+    brought: Brought, folder: Path, trusted: Trust, origin: str, findings: Findings
+) -> list[Kept]:
+    """Weigh the cosignatures on the head that was brought, and on the one beside the log.
+
+    The operator may keep that one, as witnesses sign for themselves; and whatever it is, the log's
+    own signature on it counts against a log that does not continue it.
+    """
+    rule = "cosignatures"
+    notes = [] if brought.head is None else [brought.head.encode(errors="replace")]
+    try:
+        notes.append(read_small(folder / "ledger" / COSIGNED, limit=MAX_NOTE_BYTES))
+    except FileNotFoundError:
+        pass
+    except (OSError, LedgerError) as error:
+        findings.skip(rule, f"the cosigned head cannot be read: {error}", Word.CANNOT_DECIDE)
+    heads, doubts = [], []
+    for note in notes:
+        try:
+            quorum = check_quorum(trusted, note)
+            asked = quorum.met and trusted.quorum != NO_QUORUM
+            anchor = f"witnesses ({quorum.reason}) of a head" if asked else ""
+            heads.append(kept(rule, note, origin=origin, anchor=anchor))
+        except LedgerError as error:
+            findings.skip(rule, f"not a cosigned head of this log: {error}", Word.CANNOT_DECIDE)
+            continue
+        if any(sighting.seen == Seen.FALSE for sighting in quorum.sightings):
+            findings.fail(rule, quorum.reason, Word.INVALID)
+        elif any(sighting.seen == Seen.UNDECIDED for sighting in quorum.sightings):
+            doubts.append((quorum.reason, Word.CANNOT_DECIDE))
+        elif not quorum.met:
+            doubts.append((quorum.reason, Word.UNANCHORED))
+    if trusted.quorum == NO_QUORUM:
+        if len(notes) == (brought.head is not None):
+            findings.does_not_apply(rule, "no witnesses asked for")
+            return []
+    elif not any(head.anchor for head in heads):
+        none = (f"quorum {trusted.quorum[:80]!a} asked for; no cosigned head", Word.UNANCHORED)
+        findings.skip(rule, *(doubts or [none])[0])
+    return heads

@@ -9,13 +9,13 @@ The index lies in `index/` beside the operator's key, in the form of a run folde
 closed. Its own head is what is worth showing to witnesses: whoever keeps it has a hold on all runs.
 """
 
-import fcntl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from institutional.ledger import keys, log
 from institutional.ledger.errors import LedgerError
+from institutional.ledger.files import locked
 from institutional.ledger.log import Ledger, read_entries
 from institutional.ledger.manifest import FILE_NAME, statement, write_manifest
 from institutional.ledger.note import SigningKey
@@ -26,7 +26,6 @@ KIND = "index"
 RUN = "index"
 START, END = "start", "end"
 ROTATE_EVERY = 1000
-_LOCK = "lock"
 
 
 class Start(NamedTuple):
@@ -69,8 +68,7 @@ def register(folder: Path, operator: SigningKey, entries: Iterable[Start | End])
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (folder / _LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(folder):
             _extend(folder, operator, list(entries))
     except OSError as error:
         raise LedgerError(f"{folder}: the index cannot be written: {error}") from error

@@ -84,6 +84,14 @@ RULES = (
         "The governance graph beside the log is not the one in force during the run.",
     ),
     Rule(
+        "private",
+        _I,
+        "every private value that is shown is the one that was committed to",
+        "A value shown beside the log does not open the commitment in its entry, or a redaction "
+        "is not the operator's. Redacted and withheld values are counted and are no fault: the "
+        "log's proofs do not need them.",
+    ),
+    Rule(
         "reading",
         _I,
         "every file could be read",
@@ -130,6 +138,13 @@ RULES = (
         "the operator's index names this run, its manifest and its last head",
         "A run that the index does not name was not registered before it began; one that ends in "
         "another head there was replaced. The index is an anchor only if it is anchored itself.",
+    ),
+    Rule(
+        "timestamp",
+        _C,
+        "a time-stamp authority saw a head that the log still holds",
+        "CANNOT DECIDE: the token is not by the auditor's authority. INCOMPLETE: it stamps no head "
+        "that is here, so the log was rolled back, or the token is of another log.",
     ),
     Rule(
         "anchor",

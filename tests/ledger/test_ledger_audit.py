@@ -9,6 +9,7 @@ from small_run import GRAPH, KEY, OPERATOR, ORIGIN, RUN, TRUST, declare, write
 
 from institutional.ledger import canonical, keys, wal
 from institutional.ledger.audit import audit
+from institutional.ledger.cosignature import witness_key
 from institutional.ledger.note import Checkpoint, SigningKey, checkpoint_text, sign_note
 from institutional.ledger.rules import IDS
 from institutional.ledger.tree import leaf_hash, root_of
@@ -79,15 +80,16 @@ def test_the_runs_own_key_also_serves_and_says_that_the_operator_is_unchecked(ru
     assert finding(verdict, "manifest-signature").outcome == Outcome.SKIPPED
 
 
-def test_a_policy_serves_and_a_quorum_cannot_be_met_yet(run):
+def test_a_policy_serves_and_a_quorum_that_is_not_met_leaves_a_kept_head_as_the_anchor(run):
     folder, heads = run
-    witness = SigningKey("w", b"\x01" * 32).verify_key.vkey
+    witness = witness_key(SigningKey("w", b"\x01" * 32)).vkey
     policy = f"# mine\nlog {KEY.verify_key.vkey}\nwitness W {witness}\n"
 
     assert audit(folder, policy + "quorum none\n", heads[-1].decode()).exit_code == 0
     verdict = audit(folder, policy + "quorum W\n", heads[-1].decode())
-    assert verdict.word == Word.CANNOT_DECIDE
-    assert "cosignatures" in finding(verdict, "cosignatures").reason
+    assert verdict.word == Word.UNANCHORED
+    assert finding(verdict, "anchor").outcome == Outcome.PASS
+    assert "W" in finding(verdict, "cosignatures").reason
 
 
 def test_every_check_is_reported_once_and_the_json_names_it(run):
@@ -327,7 +329,7 @@ OPEN = {"manifest": None}
         ([entry(0, "round", {})], "entries", Word.INVALID),
         ([entry(1, "open", OPEN)], "entries", Word.INVALID),
         ([entry(0, "open", OPEN, v=2)], "entries", Word.CANNOT_DECIDE),
-        ([entry(0, "open", OPEN, v=True)], "entries", Word.CANNOT_DECIDE),
+        ([entry(0, "open", OPEN, v=True)], "entries", Word.INVALID),
         ([entry(0, "open", OPEN, more=1)], "entries", Word.INVALID),
         ([entry(0, "open", OPEN, run="other")], "entries", Word.INVALID),
         ([entry(0, "open", [])], "entries", Word.INVALID),

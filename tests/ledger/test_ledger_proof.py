@@ -10,11 +10,15 @@ from rotated_run import KEYS, Writer, write_rotated
 from small_run import GOLDEN, KEY, OPERATOR, ORIGIN, RUN, TRUST, write
 
 from institutional.ledger import canonical, wal
+from institutional.ledger.cosignature import cosign, witness_key
 from institutional.ledger.errors import LedgerError, UnknownVersionError
 from institutional.ledger.note import (
     Checkpoint,
+    Note,
     SigningKey,
     checkpoint_text,
+    note_bytes,
+    parse_note,
     sign_note,
     to_base64,
 )
@@ -420,35 +424,39 @@ def test_a_head_of_another_size_anchors_nothing(proven):
     assert refusal(proven.data, head="no head")[:2] == (Word.CANNOT_DECIDE, "remembered-head")
 
 
-POLICY = f"log {TRUST}\nwitness one {SigningKey('w', b'w' * 32).verify_key.vkey}\nquorum one\n"
+WITNESS = SigningKey("witness.example", b"w" * 32)
+POLICY = f"log {TRUST}\nwitness one {witness_key(WITNESS).vkey}\nquorum one\n"
 
 
-def test_a_policy_that_asks_for_witnesses_is_not_met_unless_somebody_checks(proven):
-    assert refusal(proven.data, POLICY)[:2] == (Word.CANNOT_DECIDE, "cosignatures")
-    assert refusal(proven.data, POLICY, head=HEAD)[0] == Word.CANNOT_DECIDE
+def cosigned(data, signature):
+    """The proof with one more line under its head."""
+    proof = parse_proof(data)
+    note = parse_note(proof.note)
+    lines = (*note.signatures, signature)
+    return write_proof(proof._replace(note=note_bytes(Note(note.text, lines))))
 
 
-def test_the_quorum_is_asked_with_the_head_and_the_policy(proven):
-    asked = []
+def test_a_witness_on_the_head_anchors_the_proof(proven):
+    seen = cosigned(proven.data, cosign(HEAD.partition("\n\n")[0] + "\n", WITNESS, time_s=1))
 
-    def met(note, trust):
-        asked.append((note.decode(), trust.quorum))
-        return "cosigned by one"
+    verdict = check_proof(seen, POLICY).verdict
 
-    verdict = check_proof(proven.data, POLICY, quorum=met).verdict
+    assert verdict.word == Word.VERIFIED
+    assert "cosigned by one (1970-01-01 00:00:01 UTC)" in verdict.anchor
+    assert word(seen, TRUST) == Word.UNANCHORED
     other = sign_note(checkpoint_text(Checkpoint(ORIGIN, 5, b"\x01" * 32)), KEY).decode()
-
-    assert word(proven.data, POLICY, quorum=met, head=other) == Word.VERIFIED
-    assert asked.pop() == asked[0]
-    assert asked == [(HEAD, "one")]
-    assert (verdict.word, verdict.anchor) == (Word.VERIFIED, "cosigned by one")
+    assert word(seen, POLICY, head=other) == Word.VERIFIED
 
 
-def test_a_quorum_that_is_not_met_leaves_the_proof_unanchored(proven):
-    def unmet(_note, _trust):
-        raise LedgerError("none of 1 witnesses has cosigned")
+def test_without_the_witness_that_the_policy_asks_for_it_is_unanchored(proven):
+    assert word(proven.data, POLICY) == Word.UNANCHORED
+    assert word(proven.data, POLICY, head=HEAD) == Word.UNANCHORED
 
-    assert word(proven.data, POLICY, quorum=unmet) == Word.UNANCHORED
+
+def test_a_line_that_the_witness_did_not_sign_is_a_forgery(proven):
+    line = cosign("another\n1\n", WITNESS, time_s=1)
+
+    assert refusal(cosigned(proven.data, line), POLICY)[:2] == (Word.INVALID, "cosignatures")
 
 
 # --- making one

@@ -157,14 +157,14 @@ def test_a_log_that_ends_in_a_rotation_is_under_the_old_key_and_grows_under_the_
 
 def test_a_cosigned_head_is_published_and_not_replaced_by_a_plain_one(tmp_path):
     write(tmp_path / "run")
-    checkpoint = tmp_path / "run/ledger/checkpoint"
-    plain = checkpoint.read_bytes()
+    kept = tmp_path / "run/ledger/cosigned"
+    plain = (tmp_path / "run/ledger/checkpoint").read_bytes()
     text = plain.decode().partition("\n\n")[0] + "\n"
     cosigned = sign_note(text, KEY, SigningKey("witness.example", b"\x21" * 32))
-    checkpoint.write_bytes(cosigned)
+    kept.write_bytes(cosigned)
     publish(tmp_path / "run", tmp_path / "out")
     assert (tmp_path / "out/checkpoint").read_bytes() == cosigned
-    checkpoint.write_bytes(plain)
+    kept.unlink()
 
     publish(tmp_path / "run", tmp_path / "out")
 

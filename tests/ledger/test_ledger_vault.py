@@ -266,6 +266,24 @@ def test_a_damaged_item_stops_the_run_and_is_named(tmp_path, data):
         play(tmp_path)
 
 
+def test_a_run_that_changes_its_key_keeps_private_values_just_so(tmp_path):
+    """Entry 2 is the rotation after the first commit; items name the places that entries got."""
+    for _ in range(2):
+        begin = Ledger.resume if exists(tmp_path / "ledger") else Ledger.create
+        with begin(tmp_path / "ledger", **ARGUMENTS, rotate_every=2, sync=False) as ledger:
+            vault = Vault(tmp_path, ledger)
+            vault.append("open", {"manifest": "00"})
+            for number in range(4):
+                vault.append("round", body(number))
+                vault.commit()
+            vault.close({})
+
+    kinds = [entry.kind for entry in read_entries(tmp_path / "ledger")]
+    assert kinds[:4] == ["open", "round", "rotate", "round"]
+    assert counts(tmp_path) == ({State.OPENED: 8}, 0)
+    assert list(committed_by(tmp_path, 3)) == ["/said/firm.1", "/said/firm~12"]
+
+
 def test_a_value_erased_before_the_run_went_on_keeps_its_commitment_and_is_not_stored_again(
     tmp_path, whole
 ):

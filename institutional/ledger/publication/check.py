@@ -8,15 +8,14 @@ that closed the epoch before, the entry by its inclusion. Verification is total:
 verdict.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from institutional.ledger import wal
-from institutional.ledger.anchors import Seen, check_anchor
+from institutional.ledger.anchors import Anchored, check_anchor
 from institutional.ledger.errors import (
     LedgerError,
-    SignatureError,
     UnknownKeyError,
     UnknownVersionError,
 )
@@ -37,7 +36,7 @@ from institutional.ledger.publication.proof import (
 )
 from institutional.ledger.rules import RULES, Question, Rule
 from institutional.ledger.tree import leaf_hash, verify_consistency, verify_inclusion
-from institutional.ledger.trust import Trust, parse_trust
+from institutional.ledger.trust import NO_QUORUM, Seen, Trust, check_quorum, parse_trust
 from institutional.ledger.verdict import Check, Verdict, Word
 from institutional.ledger.vouching import vouch
 
@@ -81,9 +80,6 @@ PROOF_RULES = (
     _SHARED["anchor"],
 )
 
-Quorum = Callable[[bytes, Trust], str]
-"""From the head's note to a line on who cosigned it; raises LedgerError where the quorum fails."""
-
 
 class Checked(NamedTuple):
     """The verdict, and the entry that was proven: its bytes and its parts, if it was."""
@@ -100,16 +96,14 @@ def check_proof(
     entry: bytes | None = None,
     head: str | None = None,
     key_source: str = "the auditor",
-    quorum: Quorum | None = None,
 ) -> Checked:
     """Return the verdict on a proof, and the entry that it proves.
 
     `trust` is a verifier key or a C2SP trust policy; `entry` are the bytes to be proven, by default
-    those enclosed in the proof; `head` is a signed head that the auditor remembers. `quorum` judges
-    the cosignatures on the head where the policy asks for any.
+    those enclosed in the proof; `head` is a signed head that the auditor remembers.
     """
     findings = Findings(PROOF_RULES)
-    work = _Work(data, trust, entry, head, quorum)
+    work = _Work(data, trust, entry, head)
     steps = (
         work.read_trust,
         work.read_proof,
@@ -131,7 +125,7 @@ def check_proof(
             findings.fail(rule.id, f"{type(error).__name__}: {error}", Word.CANNOT_DECIDE)
             break
     if work.proven is not None:
-        work.check_quorum(findings)
+        work.check_cosignatures(findings)
         work.check_remembered(findings)
         check_anchor(work.seen, findings)
     return Checked(work.verdict(findings.checks(), key_source), work.data, work.proven)
@@ -188,7 +182,6 @@ class _Work:
     trust: str
     entry: bytes | None
     remembered: str | None
-    quorum: Quorum | None
     trusted: Trust = field(init=False)
     proof: Proof = field(init=False)
     checkpoint: Checkpoint = field(init=False)
@@ -202,7 +195,7 @@ class _Work:
     origin: str = "unknown"
     proven: wal.Entry | None = None
     epochs: int = 1
-    seen: Seen = field(default_factory=Seen)
+    seen: Anchored = field(default_factory=Anchored)
 
     def read_trust(self) -> str:
         try:
@@ -272,23 +265,19 @@ class _Work:
         self.run = self.proven.run
         return f"canonical, of kind {self.proven.kind}"
 
-    def check_quorum(self, findings: Findings) -> None:
-        rule = "cosignatures"
-        if self.trusted.quorum == "none":
-            findings.does_not_apply(rule, "no witnesses asked for")
-        elif self.quorum is None:
-            reason = "the policy asks for cosignatures, which are not checked here"
-            findings.skip(rule, reason, Word.CANNOT_DECIDE)
+    def check_cosignatures(self, findings: Findings) -> None:
+        rule, found = "cosignatures", check_quorum(self.trusted, self.proof.note)
+        what = {sighting.seen for sighting in found.sightings}
+        if Seen.FALSE in what:
+            findings.fail(rule, found.reason, Word.INVALID)
+        elif self.trusted.quorum == NO_QUORUM:
+            findings.does_not_apply(rule, found.reason)
+        elif found.met:
+            findings.passed(rule, found.reason)
+            self.seen = Anchored(f"witnesses ({found.reason})")
         else:
-            try:
-                anchor = self.quorum(self.proof.note, self.trusted)
-            except SignatureError as error:
-                findings.fail(rule, str(error), Word.INVALID)
-            except LedgerError as error:
-                findings.fail(rule, str(error), Word.UNANCHORED)
-            else:
-                findings.passed(rule, anchor)
-                self.seen = Seen(anchor)
+            word = Word.CANNOT_DECIDE if Seen.UNDECIDED in what else Word.UNANCHORED
+            findings.skip(rule, found.reason, word)
 
     def check_remembered(self, findings: Findings) -> None:
         rule, head = "remembered-head", self.checkpoint
@@ -306,14 +295,14 @@ class _Work:
             findings.skip(rule, reason)
         elif kept.root != head.root:
             note = self.proof.note.decode(errors="replace")
-            self.seen = Seen(self.seen.anchor, (self.remembered, note))
+            self.seen = Anchored(self.seen.anchor, (self.remembered, note))
             reason = f"the same key signed another history of {head.size} entries"
             findings.fail(rule, reason, Word.DIVERGED)
         else:
             findings.passed(rule, "it is the head that the proof is under")
             words = f"a remembered head of {head.size} entries"
             others = self.seen.anchor
-            self.seen = Seen(words if others == "none" else f"{others} and {words}")
+            self.seen = Anchored(words if others == "none" else f"{others} and {words}")
 
     def verdict(self, checks: tuple[Check, ...], key_source: str) -> Verdict:
         return Verdict(

@@ -5,6 +5,7 @@ Reading refuses anything that is not whole; `audit` is what grades a damaged log
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,9 +22,7 @@ from institutional.ledger.manifest import (
 )
 from institutional.ledger.note import MAX_NOTE_BYTES, VerifyKey, parse_note
 from institutional.ledger.tree import Frontier, leaf_hash
-
-COSIGNED = "cosigned"
-"""Where a run keeps its newest head with the witnesses' lines, beside the log."""
+from institutional.ledger.witness.cosigned import COSIGNED
 
 
 class Boundary(NamedTuple):
@@ -72,12 +71,7 @@ def read_log(run: Path, *, size_asked: int = 0) -> Log:
 def stored_entries(run: Path, size: int) -> Iterator[bytes]:
     """Yield the bytes of the first `size` entries of the log of `run`."""
     with open_regular(run / "ledger" / LOG) as file:
-        for record in wal.records(file):
-            if isinstance(record, wal.EntryLine):
-                yield record.data
-                size -= 1
-                if size == 0:
-                    return
+        yield from islice(wal.entry_lines(file), size)
 
 
 def _walk(file: BinaryIO, declared: bytes, size_asked: int) -> Log:
