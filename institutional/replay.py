@@ -14,8 +14,8 @@ import numpy as np
 from environments import presets
 from environments.contract import Core, UnplayableError
 from institutional.errors import InstitutionalError
-from institutional.governance.governed import as_arrays, as_read_back
 from institutional.governance.institution import Institution, account
+from institutional.governance.journal import as_arrays, as_read_back
 from institutional.governance.loading import parse_graph
 from institutional.governance.program import Program, compile_graph
 
