@@ -42,42 +42,36 @@ def verify(
 
 @app.command()
 def replay(
-    run: RunFolder, key: Key = None, policy: Policy = None, head: Head = None, as_json: Json = False
+    run: RunFolder,
+    key: Key = None,
+    policy: Policy = None,
+    head: Head = None,
+    as_json: Json = False,
 ) -> None:
     """Derive every decision of RUN again from its record and graph; name the first difference.
 
-    The log is verified first. Exits 0 if every decision follows, 6 if one does not.
+    The log is verified first. Then what entry 0 promises, every action that was allowed, every
+    ruling, the market's answers and the published numbers are derived again. Exits 0 if all of it
+    follows, 6 if something does not, 2 if it cannot be decided.
 
     Example: institutional audit replay runs/example/institutional-divider_forgiving-0000
     --key runs/keys/example.pub
     """
-    from institutional.ledger.log import read_entries
-    from institutional.replay import replay as derive_again
+    from institutional.cli.audit_replay import show_conformance
+    from institutional.conformance import conform, exhibits
 
     verdict = _verdict(run, key, policy, head)
     if int(verdict.exit_code) not in (0, 3, 4):
-        print(verdict)
+        print_json(verdict.as_json()) if as_json else print(verdict)
         raise typer.Exit(int(verdict.exit_code))
-    graph = run / "graph.yaml"
-    found = derive_again(
-        read_entries(run / "ledger"), graph.read_bytes() if graph.is_file() else None
-    )
+    given = exhibits(run)
+    found = conform(given)
     if as_json:
-        difference = found.difference
-        print_json(
-            {
-                "replay": found.word,
-                "rounds": found.rounds,
-                "decisions": found.decisions,
-                "difference": None if difference is None else vars(difference),
-                "audit": verdict.as_json(),
-            }
-        )
+        print_json(found.as_json() | {"audit": verdict.as_json()})
     else:
-        print(f"{found.word}: {found.rounds} rounds, {found.decisions} decisions derived again")
-        if found.difference is not None:
-            print(found.difference)
-    raise typer.Exit(6 if found.word == "mismatch" else 0)
+        show_conformance(found, given)
+    # A log in which nothing could be asked is no success.
+    raise typer.Exit(2 if found.word is None else int(found.word))
 
 
 @app.command()
