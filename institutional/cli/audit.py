@@ -46,6 +46,11 @@ def replay(
     key: Key = None,
     policy: Policy = None,
     head: Head = None,
+    *,
+    sufficiency: Annotated[
+        bool,
+        typer.Option("--sufficiency", help="Alter every logged field and see that it is noticed."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Derive every decision of RUN again from its record and graph; name the first difference.
@@ -54,10 +59,17 @@ def replay(
     ruling, the market's answers and the published numbers are derived again. Exits 0 if all of it
     follows, 6 if something does not, 2 if it cannot be decided.
 
+    With --sufficiency each field of the log is altered and removed in a copy: exits 1 if there is
+    one that nobody would have noticed.
+
     Example: institutional audit replay runs/example/institutional-divider_forgiving-0000
     --key runs/keys/example.pub
     """
-    from institutional.cli.audit_replay import show_conformance
+    from institutional.cli.audit_replay import (
+        show_conformance,
+        show_sufficiency,
+        sufficiency_json,
+    )
     from institutional.conformance import conform, exhibits
 
     verdict = _verdict(run, key, policy, head)
@@ -65,6 +77,13 @@ def replay(
         print_json(verdict.as_json()) if as_json else print(verdict)
         raise typer.Exit(int(verdict.exit_code))
     given = exhibits(run)
+    if sufficiency:
+        from institutional import sufficiency as each_field
+
+        fields = each_field.sufficiency(given)
+        told = sufficiency_json(fields)
+        print_json(told) if as_json else show_sufficiency(fields)
+        raise typer.Exit(0 if told["sufficient"] else 1)
     found = conform(given)
     if as_json:
         print_json(found.as_json() | {"audit": verdict.as_json()})

@@ -1,12 +1,14 @@
 """How `institutional audit replay` says what it found."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from institutional.cli.output import print_table
 
 if TYPE_CHECKING:
     from institutional.conformance import Check, Conformance, Exhibits
     from institutional.published import Number
+    from institutional.sufficiency import Field
 
 
 def show_conformance(found: "Conformance", given: "Exhibits") -> None:
@@ -62,3 +64,51 @@ def _show_numbers(name: str, numbers: "tuple[Number, ...]") -> None:
 
 
 _HEADER = ["name", "published", "from the record"]
+
+
+def sufficiency_json(fields: "Mapping[str, Field]") -> dict[str, Any]:
+    """One object per field."""
+    from institutional.sufficiency import INERT
+
+    return {
+        "sufficient": all(not field.unnoticed for field in fields.values()),
+        "inert": dict(INERT),
+        "fields": {
+            name: {
+                "altered": field.altered,
+                "altered_noticed": field.altered_noticed,
+                "removed": field.removed,
+                "removed_noticed": field.removed_noticed,
+                "inert": field.inert,
+                "unnoticed": field.unnoticed,
+                "by": sorted(field.by),
+            }
+            for name, field in fields.items()
+        },
+    }
+
+
+def show_sufficiency(fields: "Mapping[str, Field]") -> None:
+    """Print a row per field, and why those are inert that are."""
+    from institutional.parting import plain
+    from institutional.sufficiency import INERT
+
+    rows = [
+        [
+            plain(name),
+            f"{field.altered_noticed} of {field.altered}",
+            f"{field.removed_noticed} of {field.removed}",
+            str(field.inert),
+            ", ".join(sorted(field.by)),
+        ]
+        for name, field in sorted(fields.items())
+    ]
+    header = ["field", "altered: noticed", "removed: noticed", "inert", "noticed by"]
+    print_table("Each logged field, altered and removed in a copy of the log", header, rows)
+    print()
+    for name, reason in INERT.items():
+        if any(field.inert and path.startswith(name) for path, field in fields.items()):
+            print(f"inert: {name}: {reason}")
+    unnoticed = [name for name, field in fields.items() if field.unnoticed]
+    said = f"unnoticed: {', '.join(map(plain, unnoticed))}" if unnoticed else "every field matters"
+    print(f"{len(fields)} fields; {said}")
