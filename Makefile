@@ -1,4 +1,5 @@
 # Two commands: `make demo` and `make test`. Each makes .venv from constraints.txt if there is none.
+# `make bench` measures; `make fuzz SECONDS=60` looks for inputs that break a parser.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
@@ -24,7 +25,7 @@ export PYTHONPATH :=
 	uv pip install -q -p .venv -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: demo test lint types imports unit bench
+.PHONY: demo test lint types imports unit bench fuzz
 demo: .venv/.ok
 	.venv/bin/institutional run runs/demo.yaml
 
@@ -45,3 +46,8 @@ unit: .venv/.ok
 
 bench: .venv/.ok
 	.venv/bin/python -m benchmarks
+
+SECONDS ?= 60
+fuzz: .venv/.ok
+	uv pip install -q -p .venv -c constraints.txt -e '.[dev,fuzz]'
+	.venv/bin/python tests/ledger/fuzz.py $(SECONDS) $(TARGETS)
