@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from institutional.cli import audit_publish
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -156,3 +157,7 @@ def _text(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InstitutionalError(f"{path}: cannot be read ({error})") from error
+
+
+for module in (audit_publish,):
+    module.register(app)

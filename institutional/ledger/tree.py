@@ -42,12 +42,7 @@ class Frontier:
 
     def root(self) -> bytes:
         """Return the root over all leaves so far."""
-        if not self._peaks:
-            return EMPTY_ROOT
-        root = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            root = node_hash(peak, root)
-        return root
+        return fold(self._peaks)
 
     def copy(self) -> "Frontier":
         """Return the same tree, free to grow on its own."""
@@ -64,16 +59,60 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return frontier.root()
 
 
+def fold(peaks: Sequence[bytes]) -> bytes:
+    """Return the root over perfect subtrees that stand side by side, largest first."""
+    if not peaks:
+        return EMPTY_ROOT
+    root = peaks[-1]
+    for peak in reversed(peaks[:-1]):
+        root = node_hash(peak, root)
+    return root
+
+
+def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
+    """Return the ranges of leaves whose roots are the inclusion proof, the leaf's sibling first.
+
+    Each is (first, end), half open. RFC 6962 section 2.1.1.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"index {index} is outside of a tree with {size} leaves")
+    ranges = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if index < middle:
+            ranges.append((middle, end))
+            end = middle
+        else:
+            ranges.append((start, middle))
+            start = middle
+    return ranges[::-1]
+
+
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """Return the sibling hashes from leaf `index` up to the root. RFC 6962 section 2.1.1."""
-    if not 0 <= index < len(leaves):
-        raise ValueError(f"index {index} is outside of a tree with {len(leaves)} leaves")
-    if len(leaves) == 1:
-        return []
-    split = _split(len(leaves))
-    if index < split:
-        return [*inclusion_proof(leaves[:split], index), root_of(leaves[split:])]
-    return [*inclusion_proof(leaves[split:], index - split), root_of(leaves[:split])]
+    return [root_of(leaves[start:end]) for start, end in inclusion_ranges(index, len(leaves))]
+
+
+def consistency_ranges(size: int, new_size: int) -> list[tuple[int, int]]:
+    """Return the ranges of leaves whose roots show `size` leaves to be a prefix of `new_size`.
+
+    Each is (first, end), half open. RFC 6962 section 2.1.2.
+    """
+    if not 0 < size <= new_size:
+        raise ValueError(f"size {size} is outside of 1 to {new_size}")
+    ranges = []
+    start, end = 0, new_size
+    while size != end:
+        middle = start + _split(end - start)
+        if size <= middle:
+            ranges.append((middle, end))
+            end = middle
+        else:
+            ranges.append((start, middle))
+            start = middle
+    # A subtree that begins at the first leaf has the root that the verifier knows already.
+    return [*([(start, end)] if start else []), *reversed(ranges)]
 
 
 def consistency_proof(leaves: Sequence[bytes], size: int) -> list[bytes]:
@@ -81,9 +120,7 @@ def consistency_proof(leaves: Sequence[bytes], size: int) -> list[bytes]:
 
     RFC 6962 section 2.1.2.
     """
-    if not 0 < size <= len(leaves):
-        raise ValueError(f"size {size} is outside of 1 to {len(leaves)}")
-    return _consistency(leaves, size, whole=True)
+    return [root_of(leaves[start:end]) for start, end in consistency_ranges(size, len(leaves))]
 
 
 def verify_inclusion(
@@ -144,17 +181,6 @@ def verify_consistency(
 def _split(size: int) -> int:
     """Return the largest power of two below `size`, which is at least 2."""
     return 1 << (size - 1).bit_length() - 1
-
-
-def _consistency(leaves: Sequence[bytes], size: int, *, whole: bool) -> list[bytes]:
-    """SUBPROOF of RFC 6962; `whole` says that the verifier already knows this subtree's root."""
-    if size == len(leaves):
-        return [] if whole else [root_of(leaves)]
-    split = _split(len(leaves))
-    if size <= split:
-        return [*_consistency(leaves[:split], size, whole=whole), root_of(leaves[split:])]
-    right = _consistency(leaves[split:], size - split, whole=False)
-    return [*right, root_of(leaves[:split])]
 
 
 def _are_hashes(*values: bytes) -> bool:
