@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from institutional.cli import audit_publish
+from institutional.cli import audit_prove, audit_publish
 from institutional.cli.output import Json, print_json
 
 app = typer.Typer(
@@ -159,5 +159,5 @@ def _text(path: Path) -> str:
         raise InstitutionalError(f"{path}: cannot be read ({error})") from error
 
 
-for module in (audit_publish,):
+for module in (audit_publish, audit_prove):
     module.register(app)

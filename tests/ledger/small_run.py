@@ -10,6 +10,7 @@ from institutional.ledger import keys
 from institutional.ledger.log import Ledger
 from institutional.ledger.manifest import statement, write_manifest
 from institutional.ledger.note import SigningKey
+from institutional.ledger.publication.prove import prove
 from institutional.ledger.publication.publish import publish
 
 OPERATOR = SigningKey("institutional/operator/00test00", b"\x07" * 32)
@@ -67,4 +68,5 @@ def write(folder, *, run=RUN, key=KEY, seed=1, operator=OPERATOR, **options):
 if __name__ == "__main__":
     write(GOLDEN)
     publish(GOLDEN, GOLDEN.with_name("published"))
+    (GOLDEN.parent / "small-3.tlog-proof").write_bytes(prove(GOLDEN, 3).data)
     (GOLDEN.parent / "operator.pub").write_text(TRUST + "\n")
