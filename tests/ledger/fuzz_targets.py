@@ -18,6 +18,7 @@ import vectors
 
 from institutional.ledger import canonical, keys, manifest, note, wal
 from institutional.ledger.errors import LedgerError
+from institutional.ledger.publication import proof, tiles
 from institutional.ledger.tree import Frontier, leaf_hash
 from institutional.ledger.trust import parse_trust
 
@@ -158,6 +159,27 @@ def echo_wal(data):
     return b"".join(lines)
 
 
+def echo_proof(data):
+    return proof.write_proof(proof.parse_proof(data))
+
+
+def echo_enclosure(data):
+    return proof.write_enclosure(proof.parse_enclosure(data))
+
+
+def echo_bundle(data):
+    """Three entries, as many as the seed has."""
+    entries = tiles.split_bundle(data, 3)
+    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+
+
+def echo_tile_path(data):
+    tile = tiles.parse_path(text_of(data))
+    if tile is None:
+        raise LedgerError("no tile is spelt so")
+    return tile.path.encode()
+
+
 def echo_private_line(data):
     return keys.private_line(keys.parse_private_line(data, where="fuzz")).encode()
 
@@ -243,6 +265,17 @@ ENTRIES = tuple(
 )
 ENVELOPE = (small_run.GOLDEN / "manifest.dsse.json").read_bytes()
 DOCUMENTS = tuple(spelt.encode() for _, spelt in vectors.load("jcs/documents.json").values())
+BARE_PROOF = proof.write_proof(proof.Proof(1, (bytes(32), b"\1" * 32), NOTES[2]))
+ENCLOSURE = proof.write_enclosure(
+    proof.Enclosure(
+        ENTRIES[1],
+        ENVELOPE,
+        (proof.Rotation(proof.parse_proof(BARE_PROOF), (bytes(32),)),),
+    )
+)
+PROOF = proof.write_proof(proof.parse_proof(BARE_PROOF)._replace(extra=ENCLOSURE))
+BUNDLE = b"\0\3one\0\0\0\5three"
+TILE_PATHS = (b"tile/0/x001/x234/067.p/8", b"tile/entries/000", b"tile/63/999.p/255")
 AS_JSON = (by.edit_bytes, by.edit_json)
 
 TARGETS = {
@@ -262,6 +295,10 @@ TARGETS = {
     "wal": Target(
         echo_wal, (LOG, rotated_log()), (by.edit_bytes, by.edit_lines, by.edit_json), repair_wal
     ),
+    "proof": Target(echo_proof, (PROOF, BARE_PROOF)),
+    "enclosure": Target(echo_enclosure, (ENCLOSURE,), AS_JSON),
+    "bundle": Target(echo_bundle, (BUNDLE,), (by.edit_bytes,)),
+    "tile_path": Target(echo_tile_path, TILE_PATHS),
     "private_line": Target(
         echo_private_line,
         (keys.private_line(small_run.OPERATOR).encode(),),
