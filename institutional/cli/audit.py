@@ -1,12 +1,27 @@
 """`institutional audit`: check a run offline, with a key from elsewhere."""
 
+import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from institutional.cli import audit_prove, audit_publish
+from institutional.cli import (
+    audit_diff,
+    audit_disclose,
+    audit_explain,
+    audit_index,
+    audit_prove,
+    audit_publish,
+    audit_redact,
+    audit_timestamp,
+    audit_witness,
+)
+from institutional.cli.files import read_bytes, read_text, write_text
 from institutional.cli.output import Json, print_json
+
+if TYPE_CHECKING:
+    from institutional.ledger.verdict import Verdict, Word
 
 app = typer.Typer(
     help="Check a run offline. Exit codes: 0 verified, 1 invalid, 2 cannot decide, "
@@ -19,26 +34,73 @@ Key = Annotated[
     Path | None, typer.Option(help="The operator's or the run's public key, from elsewhere.")
 ]
 Policy = Annotated[Path | None, typer.Option(help="A C2SP tlog-policy file instead of a key.")]
-Head = Annotated[Path | None, typer.Option(help="A signed head of this log that you remember.")]
+Head = Annotated[Path | None, typer.Option(help="A signed head of this log that you kept.")]
+IndexFolder = Annotated[
+    Path | None, typer.Option("--index", help="A copy of the operator's index, from elsewhere.")
+]
+IndexHead = Annotated[Path | None, typer.Option(help="A signed head of the index that you kept.")]
 
 
 @app.command()
 def verify(
-    run: RunFolder, key: Key = None, policy: Policy = None, head: Head = None, as_json: Json = False
+    run: RunFolder,
+    *,
+    key: Key = None,
+    policy: Policy = None,
+    head: Head = None,
+    index: IndexFolder = None,
+    index_head: IndexHead = None,
+    token: Annotated[
+        Path | None, typer.Option(help="A time stamp (RFC 3161) over a head, that you kept.")
+    ] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="The time-stamp authority's certificates (PEM).")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here too.")] = None,
+    sarif: Annotated[Path | None, typer.Option(help="Write SARIF here too.")] = None,
+    attest: Annotated[
+        Path | None, typer.Option(help="Write a summary signed with your own key here.")
+    ] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option(help="Exit 0 also for this word: unanchored, incomplete.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Check that nobody rewrote the log of RUN and that nothing is missing at its end.
+    """Answer three questions about RUN: integrity, completeness, conformance.
 
-    Without a remembered head an older state of the log cannot be told from its end: exit 3.
+    Was it signed as it is? Is it all, and the only history? Does what was decided follow from the
+    record? Exits 0 only if all of it was checked and holds, and something from outside (a head
+    that you kept, witnesses, an anchored index) vouches that nothing was rolled back.
 
     Example: institutional audit verify runs/example/institutional-divider_forgiving-0000
-    --key runs/keys/example.pub
+    --key runs/keys/example.pub --head runs/keys/example.head
     """
-    verdict = _verdict(run, key, policy, head)
+    from institutional.ledger import reports
+
+    accepted = _accepted(accept or [])
+    verdict = _verdict(
+        run,
+        key=key,
+        policy=policy,
+        head=head,
+        index=index,
+        index_head=index_head,
+        token=token,
+        authority=authority,
+    )
     if as_json:
         print_json(verdict.as_json())
     else:
         print(verdict)
-    raise typer.Exit(int(verdict.exit_code))
+    if junit is not None:
+        write_text(junit, reports.as_junit(verdict))
+    if sarif is not None:
+        write_text(
+            sarif, json.dumps(reports.as_sarif(verdict, audit_explain.rules()), indent=2) + "\n"
+        )
+    if attest is not None:
+        _attest(attest, verdict, read_text(_given(key, policy)))
+    raise typer.Exit(0 if verdict.word in accepted else verdict.exit_code)
 
 
 @app.command()
@@ -55,7 +117,7 @@ def replay(
     from institutional.ledger.log import read_entries
     from institutional.replay import replay as derive_again
 
-    verdict = _verdict(run, key, policy, head)
+    verdict = _verdict(run, key=key, policy=policy, head=head)
     if int(verdict.exit_code) not in (0, 3, 4):
         print(verdict)
         raise typer.Exit(int(verdict.exit_code))
@@ -84,6 +146,7 @@ def replay(
 @app.command()
 def show(
     run: RunFolder,
+    *,
     seq: Annotated[int | None, typer.Option(min=0, help="Only this entry.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only entries of this kind.")] = None,
     as_json: Json = False,
@@ -129,35 +192,87 @@ def _fine(move: dict[str, Any]) -> str:
     return f" (fine {move['fine']:.2f})" if "fine" in move else ""
 
 
-def _verdict(run: Path, key: Path | None, policy: Path | None, head: Path | None) -> Any:
-    from institutional.errors import InstitutionalError
-    from institutional.ledger.audit import audit
+def _accepted(words: list[str]) -> "set[Word]":
+    from institutional.errors import InstitutionalError, suggestion
+    from institutional.ledger.verdict import Word
 
-    if (key is None) == (policy is None):
+    may = {"unanchored": Word.UNANCHORED, "incomplete": Word.INCOMPLETE}
+    for word in words:
+        if word.lower() not in may:
+            raise InstitutionalError(
+                f'"{word}" cannot be accepted: only {" and ".join(may)} can.{suggestion(word, may)}'
+            )
+    return {may[word.lower()] for word in words}
+
+
+def _attest(path: Path, verdict: "Verdict", policy: str) -> None:
+    """Sign the verdict as the auditor that uses this machine."""
+    from institutional.ledger.keys import operator_key
+    from institutional.ledger.manifest import sign_envelope
+    from institutional.ledger.reports import summary
+
+    auditor = operator_key()
+    payload = summary(verdict, verifier=auditor.verify_key.vkey, policy=policy)
+    write_text(path, sign_envelope(payload, auditor).decode())
+
+
+def _given(key: Path | None, policy: Path | None) -> Path:
+    from institutional.errors import InstitutionalError
+
+    given = key or policy
+    if given is None or (key and policy):
         raise InstitutionalError(
             "give --key or --policy: what a log says of its own key proves nothing\n"
             "  the operator publishes it; on the operator's machine it is operator.pub"
         )
-    given = key or policy
-    assert given is not None  # noqa: S101 - one of the two was just found
-    for path in (given, head):
+    return given
+
+
+def _verdict(
+    run: Path,
+    *,
+    key: Path | None,
+    policy: Path | None,
+    head: Path | None,
+    index: Path | None = None,
+    index_head: Path | None = None,
+    token: Path | None = None,
+    authority: Path | None = None,
+) -> "Verdict":
+    from institutional.errors import InstitutionalError
+    from institutional.ledger.audit import Brought, audit
+    from institutional.ledger.timestamp import MAX_AUTHORITIES_BYTES, MAX_TOKEN_BYTES
+
+    if (token is None) != (authority is None):
+        raise InstitutionalError("a time stamp is checked with --token and --authority together")
+    given = _given(key, policy)
+    for path in (given, head, index, index_head, token, authority):
         if path is not None and path.resolve().is_relative_to(run.resolve()):
             raise InstitutionalError(
                 f"{path}: lies inside the run that it is to vouch for\n"
                 "  take it from where the operator published it, or where you kept it"
             )
-    remembered = None if head is None else _text(head)
-    return audit(run, _text(given), head=remembered, key_source=str(given))
+    brought = Brought(
+        head=None if head is None else read_text(head),
+        index=index,
+        index_head=None if index_head is None else read_text(index_head),
+        token=None if token is None else read_bytes(token, limit=MAX_TOKEN_BYTES),
+        authorities=b""
+        if authority is None
+        else read_bytes(authority, limit=MAX_AUTHORITIES_BYTES),
+    )
+    return audit(run, read_text(given), brought=brought, key_source=str(given))
 
 
-def _text(path: Path) -> str:
-    from institutional.errors import InstitutionalError
-
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InstitutionalError(f"{path}: cannot be read ({error})") from error
-
-
-for module in (audit_publish, audit_prove):
-    module.register(app)
+for command in (
+    audit_index,
+    audit_diff,
+    audit_explain,
+    audit_publish,
+    audit_prove,
+    audit_disclose,
+    audit_redact,
+    audit_timestamp,
+    audit_witness,
+):
+    command.register(app)

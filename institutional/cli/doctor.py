@@ -4,7 +4,10 @@ import typer
 
 from institutional.cli.output import Json, print_json, print_table
 
-_EXTRAS = {"torch": ("train", "learning agents with networks")}
+_EXTRAS = {
+    "torch": ("train", "learning agents with networks"),
+    "rfc3161-client": ("timestamp", "time stamps on a log by an outside authority"),
+}
 
 
 def register(app: typer.Typer) -> None:

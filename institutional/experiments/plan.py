@@ -80,6 +80,14 @@ class Specification(_Model):
     pairings: dict[Name, list[str | Seat]] = Field(min_length=1)
     seeds: Count | list[Seed] = Field(description="a number n (0 to n-1) or a list")
     commit_every: Count = Field(default=50, description="rounds per durable commit of the ledger")
+    rotate_every: Count = Field(default=1000, description="entries per signing key of a ledger")
+    keys: Literal["derived", "fresh"] = Field(
+        default="derived",
+        description="derived: same inputs, same bytes; fresh: erased when the run is closed",
+    )
+    beacon: str = Field(
+        default="", max_length=500, description="a public random value that nobody knew before"
+    )
     jobs: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, description="0: every core")
     comparison: Comparison = Comparison()
 

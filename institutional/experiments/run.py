@@ -8,12 +8,10 @@ result is the one of an uninterrupted run, byte for byte.
 import json
 import multiprocessing
 import os
-import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,12 @@ import polars as pl
 from institutional import episode
 from institutional.errors import InstitutionalError
 from institutional.experiments.plan import Plan, Run, load_plan
+from institutional.experiments.sealing import Seal, declare, ended, resolved, versions, write
 from institutional.governance.loading import LoadedGraph
-from institutional.ledger import keys, log, manifest
+from institutional.ledger import index, keys, log
 from institutional.ledger.audit import audit
+from institutional.ledger.note import SigningKey
 from institutional.replay import replay
-
-_PACKAGES = ("institutional", "numpy", "pettingzoo", "gymnasium", "pydantic", "rfc8785", "scipy")
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,6 @@ class Progress:
     before: int
     done: int
     total: int
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def run_experiment(
@@ -65,10 +58,19 @@ def run_experiment(
     waiting = [run for run in runs if not (folder / run.id / "summary.json").is_file()]
     before = len(runs) - len(waiting)
     report_progress(Progress(before, 0, len(runs)))
-    for done, _ in enumerate(_execute(path, folder, waiting, _jobs(plan, jobs)), start=1):
+    operator = keys.operator_key()
+    seals = {run.id: declare(plan, run, folder / run.id, operator) for run in waiting}
+    # Before the first round and after the last: what is not shown later leaves a gap here.
+    _register(operator, [seal.start for seal in seals.values()])
+    for done, _ in enumerate(_execute(path, folder, waiting, seals, _jobs(plan, jobs)), start=1):
         report_progress(Progress(before, done, len(runs)))
+    _register(operator, [ended(plan, run, folder / run.id) for run in runs])
     collect(plan, folder)
     return plan
+
+
+def _register(operator: SigningKey, entries: Sequence[index.Start | index.End]) -> None:
+    index.register(keys.home() / "index", operator, entries)
 
 
 def _jobs(plan: Plan, jobs: int | None) -> int:
@@ -76,16 +78,18 @@ def _jobs(plan: Plan, jobs: int | None) -> int:
     return chosen or os.cpu_count() or 1
 
 
-def _execute(path: Path, folder: Path, runs: list[Run], jobs: int) -> Iterator[str]:
+def _execute(
+    path: Path, folder: Path, runs: list[Run], seals: Mapping[str, Seal], jobs: int
+) -> Iterator[str]:
     """Yield the id of each run as it finishes."""
     if jobs == 1 or len(runs) <= 2:
         for run in runs:
-            yield execute(path, folder, run)
+            yield execute(path, folder, run, seals[run.id])
         return
     # Spawned, not forked: a forked child inherits the locks of the table library's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        pending = {pool.submit(execute, path, folder, run) for run in runs}
+        pending = {pool.submit(execute, path, folder, run, seals[run.id]) for run in runs}
         try:
             while pending:
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -115,9 +119,9 @@ def _claim(plan: Plan, folder: Path, command: str) -> None:
             raise InstitutionalError(
                 f"{folder}: not empty, and no experiment's folder\n  choose another with --out"
             )
-        _write(folder / "experiment.yaml", plan.document.raw)
-        _write(folder / "skipped.json", _json(plan.skipped()))
-        _write(stamp, _json(_described(plan, command)))
+        write(folder / "experiment.yaml", plan.document.raw)
+        write(folder / "skipped.json", _json(plan.skipped()))
+        write(stamp, _json(_described(plan, command)))
     except OSError as error:
         raise InstitutionalError(
             f"{folder}: cannot be written ({error.strerror})\n  choose a folder with --out"
@@ -169,65 +173,37 @@ def _table(path: Path, regime: str) -> episode.Table:
     return episode.Table(plan.core, plan.graphs.get(regime))
 
 
-def execute(path: Path, folder: Path, run: Run) -> str:
+def execute(path: Path, folder: Path, run: Run, seal: Seal) -> str:
     """Play one run into its folder, audit and replay it, and write its summary last."""
     plan, table = _plan(path), _table(path, run.regime)
     here = folder / run.id
     loaded = plan.graphs.get(run.regime)
     try:
-        here.mkdir(exist_ok=True)
-        outcome, operator = _played(plan, table, run, here, loaded)
+        opened = opening(table, resolved(plan, run), seal.start.manifest, loaded)
+        with seal.ledger(here) as ledger:
+            outcome = _played(plan, table, run, ledger, opened)
         _write_rounds(table, outcome, here)
-        summary = _summary(plan, table, run, outcome) | _checked(here, operator)
-        _write(here / "summary.json", _json(summary))
+        summary = _summary(plan, table, run, outcome) | _checked(here, seal.operator)
+        write(here / "summary.json", _json(summary))
     except OSError as error:
         raise InstitutionalError(f"{here}: cannot be written ({error.strerror})") from error
     return run.id
 
 
 def _played(
-    plan: Plan, table: episode.Table, run: Run, here: Path, loaded: LoadedGraph | None
-) -> tuple[episode.Outcome, str]:
-    operator = keys.operator_key()
-    origin = f"institutional/run/{plan.specification.name}/{plan.digest[:16]}/{run.id}"
-    key = keys.run_key(operator, origin)
-    seats = plan.pairings[run.pairing]
-    config = {
-        "environment": plan.environment,
-        "regime": run.regime,
-        "pairing": run.pairing,
-        "seats": [asdict(seat) for seat in seats],
-        "seed": run.seed,
-        "commit_every": plan.specification.commit_every,
-    }
-    digests = {}
-    if loaded is not None:
-        digests = {"graph.yaml": loaded.exact_digest, "graph": loaded.canonical_digest}
-        _write(here / "graph.yaml", loaded.document.raw)
-    payload = manifest.statement(
-        run=run.id,
-        origin=origin,
-        key=key.verify_key,
-        config=config,
-        packages=versions(),
-        plan=plan.digest,
-        digests=digests,
-    )
-    digest = manifest.write_manifest(here / "manifest.dsse.json", payload, operator)
-    begin = log.Ledger.resume if log.exists(here / "ledger") else log.Ledger.create
-    with begin(here / "ledger", origin=origin, run=run.id, key=key) as ledger:
-        ledger.append("open", opening(table, config, digest, loaded))
-        ledger.commit()
+    plan: Plan, table: episode.Table, run: Run, ledger: log.Ledger, opened: dict[str, Any]
+) -> episode.Outcome:
+    ledger.append("open", opened)
+    ledger.commit()
 
-        def after_round(index: int) -> None:
-            if (index + 1) % plan.specification.commit_every == 0:
-                ledger.commit()
+    def after_round(index: int) -> None:
+        if (index + 1) % plan.specification.commit_every == 0:
+            ledger.commit()
 
-        outcome = table.play(
-            table.seat(seats), seed=run.seed, journal=ledger.append, after_round=after_round
-        )
-        ledger.close({"status": "invalid" if outcome.invalid else "complete"})
-    return outcome, operator.verify_key.vkey
+    seated = table.seat(plan.pairings[run.pairing])
+    outcome = table.play(seated, seed=run.seed, journal=ledger.append, after_round=after_round)
+    ledger.close({"status": "invalid" if outcome.invalid else "complete"})
+    return outcome
 
 
 def opening(
@@ -335,12 +311,3 @@ def collect(plan: Plan, folder: Path) -> pl.DataFrame:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write atomically: a reader sees the old file or the new one."""
-    if path.is_file() and path.read_bytes() == data:
-        return
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    temporary.replace(path)

@@ -2,421 +2,390 @@
 
     verdict = audit(Path("runs/cartel/07"), trust=Path("operator.pub").read_text())
 
-Verification is total: whatever the folder holds, the answer is a `Verdict`. An auditor's own
-remembered head is the only anchor so far; without one, a roll-back to an older signed head cannot
-be excluded, and the verdict is UNANCHORED, never VERIFIED. Whether the recorded decisions follow
-from the recorded evidence is another question, answered by replay.
+Verification is total: whatever the folder holds, the answer is a `Verdict`. Without an anchor,
+something that the operator cannot reach and that has seen the log, a roll-back to an older signed
+head cannot be excluded, and the verdict is UNANCHORED, never VERIFIED. Whether the recorded
+decisions follow from the recorded evidence is another question, answered by `conformance`.
 """
 
 import hashlib
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from institutional.ledger.errors import (
-    LedgerError,
-    SignatureError,
-    UnknownKeyError,
-    UnknownVersionError,
-)
+from institutional.ledger import index
+from institutional.ledger.anchors import Anchored, Kept, check_anchor, check_heads, kept
+from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import open_regular, read_small
+from institutional.ledger.findings import Findings, StopError
 from institutional.ledger.log import CHECKPOINT, LOG, QUARANTINE
-from institutional.ledger.manifest import (
-    FILE_NAME,
-    MAX_BYTES,
-    Envelope,
-    Manifest,
-    parse_envelope,
-    parse_statement,
-    verify_manifest,
-)
-from institutional.ledger.note import (
-    MAX_NOTE_BYTES,
-    Checkpoint,
-    VerifyKey,
-    open_checkpoint,
-    parse_checkpoint,
-    parse_note,
-)
+from institutional.ledger.manifest import Manifest
+from institutional.ledger.note import MAX_NOTE_BYTES, VerifyKey, open_checkpoint
+from institutional.ledger.openings import Openings, openings
+from institutional.ledger.rules import RULES
 from institutional.ledger.survey import Flaw, Survey, survey
-from institutional.ledger.trust import Trust, parse_trust
-from institutional.ledger.verdict import Check, Outcome, Verdict, Word
+from institutional.ledger.timestamp import check_timestamp, stamped_head
+from institutional.ledger.trust import NO_QUORUM, Seen, Trust, check_quorum
+from institutional.ledger.verdict import Verdict, Word
+from institutional.ledger.vouching import Vouched, check_manifest, check_trust
+from institutional.ledger.witness.cosigned import COSIGNED
 
-CHECKS = (
-    "trust",
-    "quorum",
-    "manifest-shape",
-    "manifest-signature",
-    "entries",
-    "heads",
-    "tail",
-    "genesis",
-    "close",
-    "checkpoint-file",
-    "quarantine",
-    "graph",
-    "remembered-head",
-    "reading",
-)
 GRAPH = "graph.yaml"
 _TORN_NAME = re.compile(r"(0|[1-9][0-9]{0,15})-[0-9a-f]{64}\.bin\Z")
 _CHUNK = 65_536
 
 
-def audit(
-    folder: Path, trust: str, head: str | None = None, *, key_source: str = "the auditor"
-) -> Verdict:
-    """Return the verdict on the run in `folder`.
+@dataclass(frozen=True)
+class Brought:
+    """What the auditor brings beside a key.
 
-    `trust` is the operator's or the run's verifier key, or a C2SP trust policy; `head` is a
-    checkpoint that the auditor kept; `key_source` is where the key came from, for the report.
+    `head` is a checkpoint of this log that was kept, `index` the folder of the operator's index
+    (see `index`), `index_head` a checkpoint of that which was kept; `token` is a time stamp over a
+    head of this log (RFC 3161, DER), `authorities` the certificates to check it with (PEM).
     """
-    work = _Audit(folder, key_source)
+
+    head: str | None = None
+    index: Path | None = None
+    index_head: str | None = None
+    token: bytes | None = None
+    authorities: bytes = b""
+
+
+def audit(
+    folder: Path,
+    trust: str,
+    head: str | None = None,
+    *,
+    brought: Brought | None = None,
+    key_source: str = "the auditor",
+) -> Verdict:
+    """Return the verdict on the run in `folder`, as far as its log alone can tell.
+
+    `trust` is the operator's or the run's verifier key, or a C2SP trust policy; `brought` are
+    anchors (`head` is short for the commonest); `key_source` says where the key came from.
+    """
+    work = _Audit(folder)
     try:
-        work.run(trust, head)
-    except _StopError:
+        work.run(trust, Brought(head) if brought is None else brought)
+    except StopError:
         pass
     except (OSError, ValueError, LedgerError, RecursionError, MemoryError) as error:
-        work.fail("reading", f"{type(error).__name__}: {error}", Word.CANNOT_DECIDE)
-    return work.verdict()
-
-
-class _StopError(Exception):
-    """Nothing further can be checked."""
+        work.findings.fail("reading", f"{type(error).__name__}: {error}", Word.CANNOT_DECIDE)
+    return work.verdict(key_source)
 
 
 class _Audit:
-    """The checks made so far and what they learnt."""
+    """One audit under way: what was found, and what it learnt about the log."""
 
-    def __init__(self, folder: Path, key_source: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.key_source = key_source
-        self.checks: dict[str, Check] = {}
-        self.found = Survey()
-        self.key: VerifyKey | None = None
-        self.manifest: Manifest | None = None
-        self.anchor = "none"
-        self.evidence: tuple[str, ...] = ()
+        self.findings = Findings(RULES)
+        self.found: Survey | None = None
+        self.vouched: Vouched | None = None
+        self.seen = Anchored()
 
-    def run(self, trust: str, head: str | None) -> None:
-        trusted = self.check_trust(trust)
-        payload, manifest = self.check_manifest(trusted)
-        self.manifest = manifest
-        remembered = self.read_head(head, manifest)
-        self.check_graph(manifest)
-        self.check_log(manifest, payload, remembered.size if remembered else 0)
-        self.check_checkpoint()
-        if remembered and head:
-            self.check_head(remembered, head, trusted)
+    def run(self, trust: str, brought: Brought) -> None:
+        findings = self.findings
+        trusted = check_trust(trust, findings)
+        self.vouched = check_manifest(self.folder, trusted, findings)
+        manifest = self.vouched.manifest
+        heads = _kept_by_the_auditor(brought.head, manifest.origin, findings)
+        heads += _check_index(brought, trust, self.vouched, findings)
+        heads += _check_cosigned(brought, self.folder, trusted, manifest.origin, findings)
+        heads += _check_token(brought, self.folder, manifest.origin, findings)
+        _check_graph(self.folder, manifest, findings)
+        self.found = self._walk(manifest, heads, (*trusted.keys, self.vouched.key))
+        _check_checkpoint(self.folder, self.found, findings)
+        self.seen = check_heads(heads, self.found, trusted.keys, findings)
 
-    # --- bookkeeping
-
-    def passed(self, name: str, reason: str) -> None:
-        self.checks[name] = Check(name, Outcome.PASS, reason)
-
-    def skip(
-        self, name: str, reason: str, word: Word | None = None, how: Outcome = Outcome.SKIPPED
-    ) -> None:
-        self.checks[name] = Check(name, how, reason, word)
-
-    def fail(self, name: str, reason: str, word: Word, flaw: Flaw | None = None) -> None:
-        check = Check(name, Outcome.FAIL, reason, word)
-        if flaw is not None:
-            where = f"byte {flaw.offset}: {reason}"
-            check = check._replace(
-                reason=where if flaw.seq is None else f"entry {flaw.seq}, {where}",
-                seq=flaw.seq,
-                offset=flaw.offset,
-                expected=flaw.expected,
-                found=flaw.found,
-            )
-        self.checks[name] = check
-
-    def verdict(self) -> Verdict:
-        self.checks.setdefault(
-            "reading", Check("reading", Outcome.NOT_APPLICABLE, "every file could be read")
-        )
-        for name in CHECKS:
-            if name not in self.checks:
-                # Fail closed: a verdict whose anchor was never compared is unanchored.
-                word = Word.UNANCHORED if name == "remembered-head" else None
-                self.skip(name, "not reached", word)
-        return Verdict(
-            checks=tuple(self.checks[name] for name in CHECKS),
-            key=self.key.vkey if self.key else "none",
-            key_source=self.key_source,
-            origin=self.manifest.origin if self.manifest else "unknown",
-            run=self.manifest.run if self.manifest else "unknown",
-            size=self.found.size,
-            root=self.found.root,
-            anchor=self.anchor,
-            evidence=self.evidence,
-        )
-
-    # --- the checks, in order
-
-    def check_trust(self, text: str) -> Trust:
-        try:
-            trusted = parse_trust(text)
-        except LedgerError as error:
-            self.fail("trust", str(error), Word.CANNOT_DECIDE)
-            raise _StopError from None
-        self.passed("trust", f"{len(trusted.keys)} key(s) to check with")
-        if trusted.quorum == "none":
-            self.skip("quorum", "no witnesses asked for", how=Outcome.NOT_APPLICABLE)
-        else:
-            reason = f"quorum {trusted.quorum[:80]!a} asked for; cosignatures are not checked yet"
-            self.skip("quorum", reason, Word.CANNOT_DECIDE)
-        return trusted
-
-    def check_manifest(self, trusted: Trust) -> tuple[bytes, Manifest]:
-        """Find the run's key: vouched for by the operator's signature, or given by the auditor."""
-        try:
-            data = read_small(self.folder / FILE_NAME, limit=MAX_BYTES)
-        except (OSError, LedgerError) as error:
-            self.skip("manifest-shape", f"cannot be read: {error}", Word.CANNOT_DECIDE)
-            raise _StopError from None
-        try:
-            envelope = parse_envelope(data)
-            manifest = self.vouched(envelope, trusted) or self.given(envelope, trusted)
-        except UnknownVersionError as error:
-            self.fail("manifest-shape", str(error), Word.CANNOT_DECIDE)
-            raise _StopError from None
-        except SignatureError as error:
-            self.fail("manifest-signature", str(error), Word.INVALID)
-            raise _StopError from None
-        except LedgerError as error:
-            self.fail("manifest-shape", str(error), Word.INVALID)
-            raise _StopError from None
-        self.passed("manifest-shape", "an in-toto statement about this run")
-        return envelope.payload, manifest
-
-    def vouched(self, envelope: Envelope, trusted: Trust) -> Manifest | None:
-        for key in trusted.keys:
-            try:
-                manifest = verify_manifest(envelope, key)
-            except UnknownKeyError:
-                continue
-            self.key = key
-            self.passed("manifest-signature", f"signed by {key.name}")
-            return manifest
-        return None
-
-    def given(self, envelope: Envelope, trusted: Trust) -> Manifest:
-        manifest = parse_statement(envelope.payload)
-        for key in trusted.keys:
-            if key == manifest.key:
-                self.key = key
-                reason = "the run's own key was given; entry 0 vouches for the manifest's payload"
-                self.skip("manifest-signature", reason)
-                return manifest
-            if key.name == manifest.origin:
-                raise SignatureError(f"the manifest names another key for {key.name}")
-        names = ", ".join(key.name for key in trusted.keys[:3])
-        reason = f"not signed by {names}: another operator's run, or the wrong key"
-        self.skip("manifest-signature", reason, Word.CANNOT_DECIDE)
-        raise _StopError
-
-    def read_head(self, text: str | None, manifest: Manifest) -> Checkpoint | None:
-        """Take a remembered head apart; which key must have signed it depends on its size."""
-        if text is None:
-            reason = (
-                "no remembered head was given: a roll-back to an older signed head, or a second "
-                "history by the same operator, cannot be excluded"
-            )
-            self.skip("remembered-head", reason, Word.UNANCHORED)
-            return None
-        try:
-            remembered = parse_checkpoint(parse_note(text.encode()).text)
-        except (LedgerError, UnicodeEncodeError) as error:
-            reason = f"not a head of this log: {error}"
-            self.skip("remembered-head", reason, Word.CANNOT_DECIDE)
-            return None
-        if remembered.origin != manifest.origin:
-            reason = f"not a head of this log: it is of {remembered.origin[:200]!a}"
-            self.skip("remembered-head", reason, Word.CANNOT_DECIDE)
-            return None
-        if remembered.size == 0:
-            reason = "a head of no entries proves nothing"
-            self.skip("remembered-head", reason, Word.CANNOT_DECIDE)
-            return None
-        return remembered
-
-    def check_graph(self, manifest: Manifest) -> None:
-        path, expected = self.folder / GRAPH, manifest.subjects.get(GRAPH)
-        try:
-            with open_regular(path) as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            if expected is None:
-                self.skip("graph", "this run has no graph", how=Outcome.NOT_APPLICABLE)
-            else:
-                self.skip("graph", f"{GRAPH} is missing", Word.CANNOT_DECIDE)
-            return
-        except (OSError, LedgerError) as error:
-            self.skip("graph", f"{GRAPH} cannot be read: {error}", Word.CANNOT_DECIDE)
-            return
-        if found == expected:
-            self.passed("graph", f"{GRAPH} is the one that was declared")
-        else:
-            flaw = Flaw("", 0, None, expected or "no graph", found)
-            self.fail("graph", f"{GRAPH} is not the one that was declared", Word.INVALID, flaw)
-
-    def check_log(self, manifest: Manifest, payload: bytes, size_asked: int) -> None:
+    def _walk(
+        self, manifest: Manifest, heads: list[Kept], operators: Sequence[VerifyKey]
+    ) -> Survey:
         try:
             file = open_regular(self.folder / "ledger" / LOG)
         except (OSError, LedgerError) as error:
-            self.skip("entries", f"the log cannot be read: {error}", Word.CANNOT_DECIDE)
-            raise _StopError from None
+            self.findings.skip("entries", f"the log cannot be read: {error}", Word.CANNOT_DECIDE)
+            raise StopError from None
+        assert self.vouched is not None  # noqa: S101 - the manifest was read before the log
         with file:
-            self.found = survey(file, manifest.key, run=manifest.run, size_asked=size_asked)
-            self.check_entries()
-            self.check_genesis(hashlib.sha256(payload).hexdigest())
-            self.check_close()
-            self.check_quarantine(file)
-
-    def check_entries(self) -> None:
-        found = self.found
-        if found.entry:
-            word = Word.CANNOT_DECIDE if found.entry.unknown_version else Word.INVALID
-            self.fail("entries", found.entry.reason, word, found.entry)
-        elif found.size:
-            self.passed("entries", f"{found.size} entries, each canonical and in its place")
-        else:
-            self.skip("entries", "there is no signed entry", Word.INCOMPLETE)
-        if found.head_flaw:
-            self.fail("heads", found.head_flaw.reason, Word.INVALID, found.head_flaw)
-        elif found.size:
-            self.passed("heads", "every signed head has its signature, size and root")
-        if found.tail:
-            self.fail("tail", found.tail.reason, Word.INCOMPLETE, found.tail)
-        elif not found.head_flaw:
-            self.passed("tail", "the last signed head covers every byte")
-
-    def check_genesis(self, digest: str) -> None:
-        if self.found.opening is None:
-            return
-        named = self.found.opening.get("manifest")
-        if named == digest:
-            self.passed("genesis", "entry 0 names this manifest")
-        else:
-            flaw = Flaw("", 0, 0, digest, f"{named!a:.80}")
-            self.fail("genesis", "names another manifest", Word.INVALID, flaw)
-
-    def check_close(self) -> None:
-        found = self.found
-        if found.closing is None:
-            if not found.head_flaw:
-                self.fail("close", "the run was not closed", Word.INCOMPLETE)
-        elif found.closing.get("counts") == dict(found.counts):
-            self.passed("close", f"closed after {found.size} entries, counted per kind")
-        elif not found.entry:
-            self.fail("close", "the closing entry counts otherwise", Word.INVALID)
-
-    def check_checkpoint(self) -> None:
-        path, found = self.folder / "ledger" / CHECKPOINT, self.found
-        try:
-            data = read_small(path, limit=MAX_NOTE_BYTES)
-            published = open_checkpoint(data, found.key_at(found.size))
-        except FileNotFoundError:
-            if found.closing is None:
-                reason = "none is published before closing"
-                self.skip("checkpoint-file", reason, how=Outcome.NOT_APPLICABLE)
-            else:
-                self.fail("checkpoint-file", "the published head is missing", Word.INCOMPLETE)
-            return
-        except OSError as error:
-            self.skip("checkpoint-file", f"cannot be read: {error}", Word.CANNOT_DECIDE)
-            return
-        except LedgerError as error:
-            self.fail("checkpoint-file", str(error), Word.INVALID)
-            return
-        if data == found.head:
-            self.passed("checkpoint-file", "the published head is the log's newest")
-        else:
-            reason = f"it signs {published.size} entries; the log's last good head {found.size}"
-            self.fail("checkpoint-file", reason, Word.INVALID)
-
-    def check_quarantine(self, log: BinaryIO) -> None:
-        folder = self.folder / "ledger" / QUARANTINE
-        try:
-            paths = sorted(islice(folder.iterdir(), 1000))
-        except FileNotFoundError:
-            self.passed("quarantine", "nothing was set aside")
-            return
-        except OSError as error:
-            self.skip("quarantine", f"cannot be read: {error}", Word.CANNOT_DECIDE)
-            return
-        odd = [path for path in paths if not self.written_again(path, log)]
-        if odd:
-            reason = f"{len(odd)} torn write(s) set aside that the log does not repeat"
-            self.fail("quarantine", f"{reason}: {odd[0].name[:40]!a}", Word.INCOMPLETE)
-        elif paths:
-            self.passed("quarantine", f"{len(paths)} torn write(s), all written again since")
-        else:
-            self.passed("quarantine", "nothing was set aside")
-
-    def written_again(self, path: Path, log: BinaryIO) -> bool:
-        """Whether the log now holds, signed and at the same place, what was set aside."""
-        named = _TORN_NAME.match(path.name)
-        if named is None:
-            return False
-        try:
-            with open_regular(path) as torn:
-                log.seek(int(named[1]))
-                while chunk := torn.read(_CHUNK):
-                    if log.read(len(chunk)) != chunk or log.tell() > self.found.end:
-                        return False
-        except (OSError, LedgerError):
-            return False
-        return True
-
-    def check_head(self, remembered: Checkpoint, text: str, trusted: Trust) -> None:
-        found = self.found
-        keys = [found.key_at(remembered.size)]
-        if remembered.size > found.size:
-            # A later epoch's key is not named by a log that was rolled back before it.
-            keys += [found.epochs[-1], *trusted.keys]
-        try:
-            signed = any(_signed(text, key) for key in keys)
-        except LedgerError as error:
-            self.skip("remembered-head", f"not a head of this log: {error}", Word.CANNOT_DECIDE)
-            return
-        if not signed and remembered.size > found.size:
-            reason = (
-                f"{remembered.size} entries, signed by the key of no epoch that is here; here are "
-                f"{found.size}: rolled back, if you checked that head when you kept it"
+            sizes = {head.checkpoint.size for head in heads}
+            found = survey(file, manifest.key, run=manifest.run, sizes_asked=sizes)
+            _check_entries(found, self.findings)
+            digest = hashlib.sha256(self.vouched.payload).hexdigest()
+            _check_genesis(found, digest, self.findings)
+            _check_close(found, manifest, self.findings)
+            _check_quarantine(self.folder, file, found, self.findings)
+            told = openings(
+                file, end=found.end, run_folder=self.folder, run=manifest.run, keys=operators
             )
-            self.fail("remembered-head", reason, Word.INCOMPLETE)
-            return
-        if not signed:
-            reason = f"not a head of this log: not by {keys[0].vkey}"
-            self.skip("remembered-head", reason, Word.CANNOT_DECIDE)
-            return
-        if remembered.size <= found.size and remembered.root == found.root_at:
-            later = found.size - remembered.size
-            self.passed("remembered-head", f"the log continues it by {later} entries")
-            self.anchor = f"remembered head of {remembered.size} entries" + (
-                f"; the {later} after it rest on the signature alone" if later else ""
-            )
-        elif remembered.size > found.size and found.head_flaw:
-            reason = "the log breaks before the size that it signs"
-            self.skip("remembered-head", reason, Word.UNANCHORED)
-        else:
-            reason = (
-                f"it signs {remembered.size} entries; the log has {found.size}: rolled back"
-                if remembered.size > found.size
-                else f"the same key signed another history of {remembered.size} entries"
-            )
-            self.fail("remembered-head", reason, Word.DIVERGED)
-            self.evidence = (text, found.head.decode(errors="replace"))
+            _check_private(told, self.findings)
+        return found
+
+    def verdict(self, key_source: str) -> Verdict:
+        findings, found, vouched = self.findings, self.found, self.vouched
+        if "reading" not in findings:
+            findings.does_not_apply("reading", "every file could be read")
+        if "anchor" not in findings:
+            check_anchor(self.seen, findings)
+        return Verdict(
+            checks=findings.checks(),
+            key=vouched.key.vkey if vouched else "none",
+            key_source=key_source,
+            origin=vouched.manifest.origin if vouched else "unknown",
+            run=vouched.manifest.run if vouched else "unknown",
+            size=found.size if found else 0,
+            epochs=len(found.epochs) if found else 0,
+            root=found.root if found else "",
+            head=found.head.decode(errors="replace") if found else "",
+            anchor=self.seen.anchor,
+            evidence=self.seen.evidence,
+        )
 
 
-def _signed(text: str, key: VerifyKey) -> bool:
-    """Whether `key` signed this head; raises LedgerError when it only claims so."""
+# --- what lies in the folder
+
+
+def _check_graph(folder: Path, manifest: Manifest, findings: Findings) -> None:
+    path, expected = folder / GRAPH, manifest.subjects.get(GRAPH)
     try:
-        open_checkpoint(text.encode(), key)
-    except UnknownKeyError:
+        with open_regular(path) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        if expected is None:
+            findings.does_not_apply("graph", "this run has no graph")
+        else:
+            findings.skip("graph", f"{GRAPH} is missing", Word.CANNOT_DECIDE)
+        return
+    except (OSError, LedgerError) as error:
+        findings.skip("graph", f"{GRAPH} cannot be read: {error}", Word.CANNOT_DECIDE)
+        return
+    if found == expected:
+        findings.passed("graph", f"{GRAPH} is the one that was declared")
+    else:
+        flaw = Flaw("", 0, None, expected or "no graph", found)
+        findings.fail("graph", f"{GRAPH} is not the one that was declared", Word.INVALID, flaw)
+
+
+def _check_entries(found: Survey, findings: Findings) -> None:
+    if found.entry:
+        word = Word.CANNOT_DECIDE if found.entry.unknown_version else Word.INVALID
+        findings.fail("entries", found.entry.reason, word, found.entry)
+    elif found.size:
+        findings.passed("entries", f"{found.size} entries, each canonical and in its place")
+    else:
+        findings.skip("entries", "there is no signed entry", Word.INCOMPLETE)
+    if found.head_flaw:
+        findings.fail("heads", found.head_flaw.reason, Word.INVALID, found.head_flaw)
+    elif found.size:
+        findings.passed("heads", "every signed head has its signature, size and root")
+    if found.tail:
+        findings.fail("tail", found.tail.reason, Word.INCOMPLETE, found.tail)
+    elif not found.head_flaw:
+        findings.passed("tail", "the last signed head covers every byte")
+
+
+def _check_genesis(found: Survey, digest: str, findings: Findings) -> None:
+    if found.opening is None:
+        return
+    named = found.opening.get("manifest")
+    if named == digest:
+        findings.passed("genesis", "entry 0 names this manifest")
+    else:
+        flaw = Flaw("", 0, 0, digest, f"{named!a:.80}")
+        findings.fail("genesis", "names another manifest", Word.INVALID, flaw)
+
+
+def _check_close(found: Survey, manifest: Manifest, findings: Findings) -> None:
+    if found.closing is None:
+        if manifest.config.get("kind") == index.KIND:
+            findings.does_not_apply("close", "a log of this kind stays open")
+        elif not found.head_flaw:
+            findings.fail("close", "the run was not closed", Word.INCOMPLETE)
+    elif found.closing.get("counts") == dict(found.counts):
+        findings.passed("close", f"closed after {found.size} entries, counted per kind")
+    elif not found.entry:
+        findings.fail("close", "the closing entry counts otherwise", Word.INVALID)
+
+
+def _check_checkpoint(folder: Path, found: Survey, findings: Findings) -> None:
+    rule = "checkpoint-file"
+    try:
+        data = read_small(folder / "ledger" / CHECKPOINT, limit=MAX_NOTE_BYTES)
+        published = open_checkpoint(data, found.key_at(found.size))
+    except FileNotFoundError:
+        if found.closing is None:
+            findings.does_not_apply(rule, "none is published before closing")
+        else:
+            findings.fail(rule, "the published head is missing", Word.INCOMPLETE)
+        return
+    except OSError as error:
+        findings.skip(rule, f"cannot be read: {error}", Word.CANNOT_DECIDE)
+        return
+    except LedgerError as error:
+        findings.fail(rule, str(error), Word.INVALID)
+        return
+    if data == found.head:
+        findings.passed(rule, "the published head is the log's newest")
+    else:
+        reason = f"it signs {published.size} entries; the log's last good head {found.size}"
+        findings.fail(rule, reason, Word.INVALID)
+
+
+def _check_quarantine(folder: Path, log: BinaryIO, found: Survey, findings: Findings) -> None:
+    try:
+        paths = sorted(islice((folder / "ledger" / QUARANTINE).iterdir(), 1000))
+    except FileNotFoundError:
+        findings.passed("quarantine", "nothing was set aside")
+        return
+    except OSError as error:
+        findings.skip("quarantine", f"cannot be read: {error}", Word.CANNOT_DECIDE)
+        return
+    odd = [path for path in paths if not _written_again(path, log, found.end)]
+    if odd:
+        reason = f"{len(odd)} torn write(s) set aside that the log does not repeat"
+        findings.fail("quarantine", f"{reason}: {odd[0].name[:40]!a}", Word.INCOMPLETE)
+    elif paths:
+        findings.passed("quarantine", f"{len(paths)} torn write(s), all written again since")
+    else:
+        findings.passed("quarantine", "nothing was set aside")
+
+
+def _written_again(path: Path, log: BinaryIO, end: int) -> bool:
+    """Whether the log now holds, signed and at the same place, what was set aside."""
+    named = _TORN_NAME.match(path.name)
+    if named is None:
+        return False
+    try:
+        with open_regular(path) as torn:
+            log.seek(int(named[1]))
+            while chunk := torn.read(_CHUNK):
+                if log.read(len(chunk)) != chunk or log.tell() > end:
+                    return False
+    except (OSError, LedgerError):
         return False
     return True
+
+
+def _check_private(told: Openings, findings: Findings) -> None:
+    if told.first is not None:
+        flaw = Flaw(told.first.reason, told.first.offset, told.first.seq)
+        findings.fail("private", told.first.reason, Word.INVALID, flaw)
+    elif told.counts or told.stray:
+        findings.passed("private", str(told))
+    else:
+        findings.does_not_apply("private", "no private values")
+
+
+# --- what comes from elsewhere
+
+
+def _kept_by_the_auditor(head: str | None, origin: str, findings: Findings) -> list[Kept]:
+    """The heads from outside that can be used."""
+    if head is None:
+        findings.does_not_apply("remembered-head", "none was given")
+        return []
+    try:
+        return [kept("remembered-head", head.encode(), origin=origin, anchor="a remembered head")]
+    except (LedgerError, UnicodeEncodeError) as error:
+        reason = f"not a head of this log: {error}"
+        findings.skip("remembered-head", reason, Word.CANNOT_DECIDE)
+        return []
+
+
+def _check_index(brought: Brought, trust: str, vouched: Vouched, findings: Findings) -> list[Kept]:
+    """Look the run up in the operator's index; its end there is a head of this log."""
+    rule, origin = "index", vouched.manifest.origin
+    if brought.index is None:
+        findings.does_not_apply(rule, "none was given")
+        return []
+    verdict = audit(brought.index, trust, brought.index_head, key_source="the same")
+    if verdict.word not in {Word.VERIFIED, Word.UNANCHORED}:
+        first = verdict.findings[0]
+        findings.skip(rule, f"the index itself: {first.id}: {first.reason}", Word.CANNOT_DECIDE)
+        return []
+    registered = index.read_index(brought.index)
+    digest = hashlib.sha256(vouched.payload).hexdigest()
+    starts = {start.manifest for start in registered.starts_of(origin)}
+    if digest not in starts:
+        named = "under another manifest" if starts else "not"
+        reason = f"the index of {verdict.size} entries names this run {named}"
+        findings.fail(rule, reason, Word.DIVERGED if starts else Word.INCOMPLETE)
+        return []
+    ends = registered.ends_of(origin)
+    if not ends:
+        findings.passed(rule, "the run was registered before it began; its end is not, so far")
+        return []
+    anchored = verdict.word == Word.VERIFIED
+    anchor = f"the operator's index ({verdict.anchor}), which names a head" if anchored else ""
+    try:
+        return [kept(rule, end.head.encode(), origin=origin, anchor=anchor) for end in ends]
+    except LedgerError as error:
+        findings.fail(rule, f"the index names no head of this log: {error}", Word.INVALID)
+        return []
+
+
+def _check_token(brought: Brought, folder: Path, origin: str, findings: Findings) -> list[Kept]:
+    """Check a time stamp; the head that it stamps is one that this log must hold."""
+    rule = "timestamp"
+    if brought.token is None:
+        findings.does_not_apply(rule, "none was given")
+        return []
+    try:
+        with open_regular(folder / "ledger" / LOG) as file:
+            head = stamped_head(file, brought.token)
+        if head is None:
+            reason = "it stamps no head that is here: rolled back, or the stamp of another log"
+            findings.fail(rule, reason, Word.INCOMPLETE)
+            return []
+        stamp = check_timestamp(head, brought.token, brought.authorities)
+        when = stamp.before.isoformat().replace("+00:00", "Z")
+        anchor = f"a time stamp by {stamp.authority!a:.200} (before {when})"
+        return [kept(rule, head, origin=origin, anchor=anchor)]
+    except (OSError, LedgerError) as error:
+        findings.fail(rule, str(error), Word.CANNOT_DECIDE)
+        return []
+
+
+def _check_cosigned(
+    brought: Brought, folder: Path, trusted: Trust, origin: str, findings: Findings
+) -> list[Kept]:
+    """Weigh the cosignatures on the head that was brought, and on the one beside the log.
+
+    The operator may keep that one, as witnesses sign for themselves; and whatever it is, the log's
+    own signature on it counts against a log that does not continue it.
+    """
+    rule = "cosignatures"
+    notes = [] if brought.head is None else [brought.head.encode(errors="replace")]
+    try:
+        notes.append(read_small(folder / "ledger" / COSIGNED, limit=MAX_NOTE_BYTES))
+    except FileNotFoundError:
+        pass
+    except (OSError, LedgerError) as error:
+        findings.skip(rule, f"the cosigned head cannot be read: {error}", Word.CANNOT_DECIDE)
+    heads, doubts = [], []
+    for note in notes:
+        try:
+            quorum = check_quorum(trusted, note)
+            asked = quorum.met and trusted.quorum != NO_QUORUM
+            anchor = f"witnesses ({quorum.reason}) of a head" if asked else ""
+            heads.append(kept(rule, note, origin=origin, anchor=anchor))
+        except LedgerError as error:
+            findings.skip(rule, f"not a cosigned head of this log: {error}", Word.CANNOT_DECIDE)
+            continue
+        if any(sighting.seen == Seen.FALSE for sighting in quorum.sightings):
+            findings.fail(rule, quorum.reason, Word.INVALID)
+        elif any(sighting.seen == Seen.UNDECIDED for sighting in quorum.sightings):
+            doubts.append((quorum.reason, Word.CANNOT_DECIDE))
+        elif not quorum.met:
+            doubts.append((quorum.reason, Word.UNANCHORED))
+    if trusted.quorum == NO_QUORUM:
+        if len(notes) == (brought.head is not None):
+            findings.does_not_apply(rule, "no witnesses asked for")
+            return []
+    elif not any(head.anchor for head in heads):
+        none = (f"quorum {trusted.quorum[:80]!a} asked for; no cosigned head", Word.UNANCHORED)
+        findings.skip(rule, *(doubts or [none])[0])
+    return heads

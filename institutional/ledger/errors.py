@@ -17,3 +17,7 @@ class UnknownKeyError(LedgerError):
 
 class UnknownVersionError(LedgerError):
     """Well formed, but of a kind or version that this program does not know."""
+
+
+class DivergedError(LedgerError):
+    """Two histories under one name: what a witness saw and what is here cannot both be true."""

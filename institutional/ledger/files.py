@@ -1,7 +1,10 @@
 """Reading what may be hostile and replacing what must not be torn."""
 
+import contextlib
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
@@ -50,3 +53,14 @@ def replace(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o644) ->
     temporary.replace(path)
     if sync:
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` alone, among all threads and processes that ask for it by this function."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

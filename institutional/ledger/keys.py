@@ -79,10 +79,14 @@ class KeptKey(NamedTuple):
     path: Path
 
     @classmethod
-    def of(cls, origin: str, folder: Path | None = None) -> "KeptKey":
-        """Return the place of the key for `origin`, below the operator's folder."""
+    def of(cls, origin: str, run: Path, folder: Path | None = None) -> "KeptKey":
+        """Return the place of the key for `origin` as run in the folder `run`.
+
+        It lies below the operator's folder: a run folder is made to be given away.
+        """
         folder = home() if folder is None else folder
-        return cls(folder / "runs" / f"{hashlib.sha256(origin.encode()).hexdigest()}.key")
+        name = hashlib.sha256(f"{origin}\n{run.resolve()}".encode()).hexdigest()
+        return cls(folder / "runs" / f"{name}.key")
 
     def draw(self, origin: str) -> SigningKey:
         """Return the key kept here, or a new random one, which is then kept."""

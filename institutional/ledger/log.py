@@ -337,11 +337,7 @@ class Ledger:
     def _stored_entries(self, end: int) -> Generator[bytes]:
         """Yield the committed entries' bytes for comparison, one at a time."""
         with open_regular(self._path) as file:
-            for record in wal.records(file):
-                if record.offset >= end:
-                    return
-                if isinstance(record, wal.EntryLine):
-                    yield record.data
+            yield from wal.entry_lines(file, end=end)
 
     def _append(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         self._check_alive()

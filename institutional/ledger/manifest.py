@@ -110,13 +110,7 @@ def write_manifest(path: Path, payload: bytes, key: SigningKey) -> str:
     The same manifest may be written again, which does nothing; another one at the same place is
     refused: a run folder belongs to one set of inputs.
     """
-    signed = key.sign(pae(PAYLOAD_TYPE, payload))
-    envelope = {
-        "payload": to_base64(payload),
-        "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": key.verify_key.key_id.hex(), "sig": to_base64(signed)}],
-    }
-    data = canonical.encode(envelope) + b"\n"
+    data = sign_envelope(payload, key)
     if len(data) > MAX_BYTES:
         raise LedgerError(f"{path}: a manifest of {len(data)} bytes; {MAX_BYTES} are allowed")
     try:
@@ -146,12 +140,28 @@ def verify_manifest(envelope: Envelope, key: VerifyKey) -> Manifest:
 
     Raises UnknownKeyError when it names another signer, SignatureError when the signature is wrong.
     """
+    check_envelope(envelope, key)
+    return parse_statement(envelope.payload)
+
+
+def sign_envelope(payload: bytes, key: SigningKey) -> bytes:
+    """Return an in-toto payload in a DSSE envelope that `key` has signed, as it is stored."""
+    signed = key.sign(pae(PAYLOAD_TYPE, payload))
+    envelope = {
+        "payload": to_base64(payload),
+        "payloadType": PAYLOAD_TYPE,
+        "signatures": [{"keyid": key.verify_key.key_id.hex(), "sig": to_base64(signed)}],
+    }
+    return canonical.encode(envelope) + b"\n"
+
+
+def check_envelope(envelope: Envelope, key: VerifyKey) -> None:
+    """Raise UnknownKeyError if `envelope` names another signer, SignatureError if it is forged."""
     if envelope.keyid != key.key_id.hex():
         raise UnknownKeyError(
-            f"the manifest names signer {envelope.keyid}, not {key.key_id.hex()} ({key.name})"
+            f"it names signer {envelope.keyid[:80]!a}, not {key.key_id.hex()} ({key.name})"
         )
     check_signature(key, pae(envelope.payload_type, envelope.payload), envelope.signature)
-    return parse_statement(envelope.payload)
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -163,7 +173,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 def parse_envelope(data: bytes) -> Envelope:
     """Return the parts of a stored envelope; raises LedgerError for any other spelling."""
     if not data.endswith(b"\n"):
-        raise LedgerError("the manifest does not end in a newline")
+        raise LedgerError("not a DSSE envelope: it does not end in a newline")
     match canonical.decode(data[:-1]):
         case {
             "payload": str(payload),
@@ -172,7 +182,7 @@ def parse_envelope(data: bytes) -> Envelope:
             **nothing_else,
         } if not no_more and not nothing_else:
             return Envelope(from_base64(payload), payload_type, keyid, from_base64(signature))
-    raise LedgerError("the manifest is not a DSSE envelope with exactly one signature")
+    raise LedgerError("not a DSSE envelope with exactly one signature")
 
 
 def parse_statement(payload: bytes) -> Manifest:

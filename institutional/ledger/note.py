@@ -61,6 +61,10 @@ class SigningKey:
         """Return the 64-byte signature of `message`, the same for the same message (RFC 8032)."""
         return self._private.sign(message)
 
+    def __reduce__(self) -> tuple[type["SigningKey"], tuple[str, bytes]]:
+        # What is cached below cannot be sent to another process, and need not be.
+        return SigningKey, (self.name, self.seed)
+
     @cached_property
     def _private(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)
@@ -122,7 +126,7 @@ def parse_vkey(text: str) -> VerifyKey:
     name, typed = split_vkey(text)
     if typed[:1] != ED25519 or len(typed) != 33:
         raise LedgerError(f"not an Ed25519 verifier key of type 0x01: {text[:200]!a}")
-    if _is_low_order(typed[1:]):
+    if is_low_order(typed[1:]):
         raise LedgerError(f"a key of low order, under which anyone can sign: {text[:200]!a}")
     return VerifyKey(name, typed[1:])
 
@@ -140,13 +144,29 @@ def split_vkey(text: str) -> tuple[str, bytes]:
 
 def sign_note(text: str, *keys: SigningKey) -> bytes:
     """Return the note of `text`, which ends in a newline, with one signature line per key."""
-    lines = "".join(
-        f"{_DASH}{key.name} {to_base64(key.verify_key.key_id + key.sign(text.encode()))}\n"
-        for key in keys
+    message = text.encode()
+    return note_bytes(
+        Note(
+            text,
+            tuple(
+                NoteSignature(key.name, key.verify_key.key_id, key.sign(message)) for key in keys
+            ),
+        )
     )
-    data = f"{text}\n{lines}".encode()
+
+
+def note_bytes(note: Note) -> bytes:
+    """Return the note as it is stored; raises LedgerError for one that `parse_note` refuses."""
+    lines = "".join(map(signature_line, note.signatures))
+    data = f"{note.text}\n{lines}".encode()
     parse_note(data)
     return data
+
+
+def signature_line(signature: NoteSignature) -> str:
+    """Return one line of a note, its newline included."""
+    name, claimed_id, signed = signature
+    return f"{_DASH}{name} {to_base64(claimed_id + signed)}\n"
 
 
 def parse_note(data: bytes) -> Note:
@@ -249,7 +269,7 @@ _LOW_ORDER_Y = {
 }
 
 
-def _is_low_order(public: bytes) -> bool:
-    """Whether the key is one of the small points, in any of their spellings."""
+def is_low_order(public: bytes) -> bool:
+    """Whether an Ed25519 key is one of the small points, in any of their spellings."""
     y = int.from_bytes(public, "little") & (2**255 - 1)
     return y % _P in _LOW_ORDER_Y

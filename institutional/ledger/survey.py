@@ -7,6 +7,7 @@ flaws are those of a tail.
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -33,8 +34,8 @@ class Survey:
     """What a log holds: first what is signed, then what is wrong.
 
     `entry` is the first bad entry under a valid signature, `head` the first bad head or break, and
-    `tail` bytes after the last valid head that no later head covers. `root_at` is the root at the
-    size asked for; `epochs` are the keys that signed, in order, and `boundaries` the sizes of the
+    `tail` bytes after the last valid head that no later head covers. `roots` are those at the
+    sizes asked for; `epochs` are the keys that signed, in order, and `boundaries` the sizes of the
     heads at which each but the last of them ended.
     """
 
@@ -42,7 +43,7 @@ class Survey:
     end: int = 0
     head: bytes = b""
     root: str = ""
-    root_at: bytes | None = None
+    roots: dict[int, bytes] = field(default_factory=dict)
     opening: dict[str, Any] | None = None
     closing: dict[str, Any] | None = None
     counts: Counter[str] = field(default_factory=Counter)
@@ -57,12 +58,14 @@ class Survey:
         return self.epochs[bisect_left(self.boundaries, size)]
 
 
-def survey(file: BinaryIO, key: VerifyKey, *, run: str, size_asked: int) -> Survey:
+def survey(
+    file: BinaryIO, key: VerifyKey, *, run: str, sizes_asked: Collection[int] = ()
+) -> Survey:
     """Return what `file` holds for the log of `run` whose first epoch `key` signed."""
     found = Survey(epochs=(key,))
     frontier = Frontier()
     epochs = wal.Epochs(key)
-    root_at: bytes | None = None
+    roots: dict[int, bytes] = {}
     pending = _Pending()
     broken: Flaw | None = None
     position = 0
@@ -75,8 +78,8 @@ def survey(file: BinaryIO, key: VerifyKey, *, run: str, size_asked: int) -> Surv
             closed = found.closing is not None
             pending.look(record, run=run, seq=frontier.size, closed=closed, epochs=epochs)
             frontier.append(leaf_hash(record.data))
-            if frontier.size == size_asked:
-                root_at = frontier.root()
+            if frontier.size in sizes_asked:
+                roots[frontier.size] = frontier.root()
             continue
         try:
             wal.check_head(record.data, frontier, found.size, epochs.in_force)
@@ -86,7 +89,8 @@ def survey(file: BinaryIO, key: VerifyKey, *, run: str, size_asked: int) -> Surv
             return found
         found.size, found.end, found.head = frontier.size, position, record.data
         found.root = frontier.root().hex()
-        found.root_at = root_at
+        found.roots.update(roots)
+        roots.clear()
         pending.settle(found)
         if epochs.head():
             found.boundaries = (*found.boundaries, frontier.size)

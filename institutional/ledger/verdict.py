@@ -1,13 +1,18 @@
 """What an audit found, in words, as JSON and as an exit code.
 
+Three questions are answered apart: integrity (were these bytes signed as they are?), completeness
+(is this all, and the only history?), conformance (does what was decided follow from the record?).
 Same input, same bytes: no clock, no host name. Text from a log is printed escaped, so that a
 hostile log cannot write to the auditor's terminal.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
-SCHEMA = "https://institutional.dev/verdict/v1"
+from institutional.ledger.rules import Question
+
+SCHEMA = "https://institutional.dev/verdict/v2"
 
 
 class Word(IntEnum):
@@ -46,9 +51,10 @@ class Outcome(StrEnum):
 
 
 class Check(NamedTuple):
-    """One check: its stable id, how it ended and why, and where the first bad thing stands."""
+    """One check: its rule's id, how it ended and why, and where the first bad thing stands."""
 
     id: str
+    question: Question
     outcome: Outcome
     reason: str
     word: Word | None = None
@@ -73,15 +79,16 @@ class Verdict(NamedTuple):
     origin: str = "unknown"
     run: str = "unknown"
     size: int = 0
+    epochs: int = 0
     root: str = ""
+    head: str = ""
     anchor: str = "none"
     evidence: tuple[str, ...] = ()
 
     @property
     def word(self) -> Word:
         """The gravest word that any check calls for."""
-        called = {check.word for check in self.checks}
-        return next((word for word in _GRAVEST_FIRST if word in called), Word.VERIFIED)
+        return _gravest(self.checks)
 
     @property
     def exit_code(self) -> int:
@@ -93,17 +100,37 @@ class Verdict(NamedTuple):
         """The checks that call for something graver than VERIFIED."""
         return tuple(check for check in self.checks if check.word is not None)
 
+    def of(self, question: Question) -> tuple[Check, ...]:
+        """The checks that answer `question`."""
+        return tuple(check for check in self.checks if check.question == question)
+
+    def answer(self, question: Question) -> str:
+        """The word for one question; NOT ASKED without a check, NOT APPLICABLE if none applies."""
+        checks = self.of(question)
+        outcomes = {check.outcome for check in checks}
+        if _gravest(checks) != Word.VERIFIED or Outcome.PASS in outcomes:
+            return str(_gravest(checks))
+        if Outcome.SKIPPED in outcomes or not outcomes:
+            return "NOT ASKED"
+        return "NOT APPLICABLE"
+
+    def joined(self, checks: Iterable[Check]) -> "Verdict":
+        """This verdict with further checks, such as those of conformance."""
+        return self._replace(checks=(*self.checks, *checks))
+
     def as_json(self) -> dict[str, Any]:
         """The verdict as plain JSON values."""
         return {
             "schema": SCHEMA,
             "verdict": str(self.word),
             "exit_code": self.exit_code,
+            **{str(question): self.answer(question) for question in Question},
             "run": self.run,
             "origin": self.origin,
             "key": self.key,
             "key_source": self.key_source,
             "size": self.size,
+            "epochs": self.epochs,
             "root": self.root,
             "anchor": self.anchor,
             "checks": [check.as_json() for check in self.checks],
@@ -111,16 +138,15 @@ class Verdict(NamedTuple):
         }
 
     def __str__(self) -> str:
-        counts = {o: sum(check.outcome == o for check in self.checks) for o in Outcome}
+        epochs = f" in {self.epochs} epochs" if self.epochs > 1 else ""
         lines = [
-            f"run       {self.run}",
-            f"origin    {self.origin}",
-            f"key       {self.key}",
-            f"          from {self.key_source}",
-            f"log       {self.size} signed entries, root {self.root or 'none'}",
-            f"anchor    {self.anchor}",
-            "checks    " + ", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n),
-            f"verdict   {self.word}",
+            f"run           {self.run}",
+            f"origin        {self.origin}",
+            f"key           {self.key} (from {self.key_source})",
+            f"log           {self.size} signed entries{epochs}, root {self.root or 'none'}",
+            f"anchor        {self.anchor}",
+            *(f"{question:<13} {self._summary(question)}" for question in Question),
+            f"verdict       {self.word}",
         ]
         for check in self.findings:
             lines.append(f"- {check.word}: {check.id}: {check.reason}")
@@ -128,3 +154,15 @@ class Verdict(NamedTuple):
                 lines.append(f"    expected {check.expected}")
                 lines.append(f"    found    {check.found}")
         return "\n".join(lines)
+
+    def _summary(self, question: Question) -> str:
+        checks = self.of(question)
+        counts = {o: sum(check.outcome == o for check in checks) for o in Outcome}
+        told = ", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n)
+        answer = self.answer(question)
+        return f"{answer:<15} {told}".rstrip()
+
+
+def _gravest(checks: Iterable[Check]) -> Word:
+    called = {check.word for check in checks}
+    return next((word for word in _GRAVEST_FIRST if word in called), Word.VERIFIED)

@@ -163,6 +163,15 @@ def records(file: BinaryIO) -> Iterator[EntryLine | HeadNote | Stray]:
         offset += sum(map(len, lines))
 
 
+def entry_lines(file: BinaryIO, *, end: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes of every entry before the offset `end`, passing heads over."""
+    for record in records(file):
+        if end is not None and record.offset >= end:
+            return
+        if isinstance(record, EntryLine):
+            yield record.data
+
+
 def entry_bytes(*, run: str, seq: int, kind: str, body: dict[str, Any]) -> bytes:
     """Return the canonical bytes of one entry; raises LedgerError when they are too many."""
     try:

@@ -1,16 +1,23 @@
-"""A run whose operator signs a decision that does not follow from the evidence."""
+"""Runs that no experiment writes: a wrong decision signed, private values kept, a head stamped."""
 
 import shutil
 from pathlib import Path
+
+from authority import Authority
 
 from environments import presets
 from institutional.episode import Seat, Table
 from institutional.experiments.run import opening
 from institutional.governance.loading import load_graph
 from institutional.ledger import keys, manifest
+from institutional.ledger.items import stored
 from institutional.ledger.log import Ledger
+from institutional.ledger.private import Private
+from institutional.ledger.timestamp import request
+from institutional.ledger.vault import Vault
 
-GRAPH = Path(__file__).parents[2] / "governance_graphs/cournot.yaml"
+ROOT = Path(__file__).parents[2]
+GRAPH = ROOT / "governance_graphs/cournot.yaml"
 
 
 def run_with_a_wrong_fine(folder):
@@ -48,3 +55,31 @@ def run_with_a_wrong_fine(folder):
         table.play(table.seat([Seat("divider_stubborn")] * 2), seed=0, journal=journal)
         ledger.close({"status": "complete"})
     return run, home / "operator.pub"
+
+
+def run_with_private_values(folder, home):
+    """Write a run whose entry 1 commits to what a firm said; the operator's key is in `home`."""
+    folder.mkdir(parents=True)
+    operator = keys.operator_key(home)
+    origin = "institutional/run/private"
+    key = keys.run_key(operator, origin)
+    payload = manifest.statement(
+        run="private", origin=origin, key=key.verify_key, config={}, packages={}
+    )
+    digest = manifest.write_manifest(folder / "manifest.dsse.json", payload, operator)
+    with Ledger.create(folder / "ledger", origin=origin, run="private", key=key) as ledger:
+        vault = Vault(folder, ledger)
+        vault.append("open", {"manifest": digest})
+        vault.append("round", {"round": 0, "said": {"firm.1": Private("I hold prices up.")}})
+        vault.close({"status": "complete"})
+
+
+def what_examples_name(folder):
+    """Write into `folder` what the help's examples need beside the shipped run."""
+    run_with_private_values(folder / "runs" / "private", folder / "home")
+    (item,) = stored(folder / "runs" / "private")
+    shutil.copy(item, folder / "disclosed.json")
+    authority = Authority(folder / "authority")
+    head = ROOT / "runs/example/institutional-divider_forgiving-0000/ledger/checkpoint"
+    (folder / "head.tsr").write_bytes(authority.answer(request(head.read_bytes())))
+    (folder / "authority.pem").write_bytes(authority.root)

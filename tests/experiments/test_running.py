@@ -17,7 +17,8 @@ from institutional.errors import InstitutionalError
 from institutional.experiments.compare import compare
 from institutional.experiments.plan import load_plan
 from institutional.experiments.run import Progress, execute, run_experiment
-from institutional.ledger import log
+from institutional.experiments.sealing import declare
+from institutional.ledger import keys, log
 from institutional.ledger.audit import audit
 from institutional.replay import replay
 
@@ -128,14 +129,14 @@ def test_a_ledger_cut_at_any_byte_is_continued_to_the_same_bytes(specification, 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
         folder.mkdir()
-        execute(specification, folder, run)
+        play(specification, folder, run)
     ledger = cut / run.id / "ledger"
     data = (ledger / "log.wal").read_bytes()
     (ledger / "log.wal").write_bytes(data[: int(len(data) * share)])
     (ledger / "checkpoint").unlink()
     (cut / run.id / "summary.json").unlink()
 
-    execute(specification, cut, run)
+    play(specification, cut, run)
 
     assert contents(cut) == contents(whole)
 
@@ -171,10 +172,16 @@ def test_a_summary_of_another_run_cannot_hide_a_missing_one(specification, tmp_p
         run_experiment(specification, tmp_path / "out", jobs=1)
 
 
+def play(specification, folder, run):
+    """What a process of the pool is told to do, here."""
+    seal = declare(load_plan(specification), run, folder / run.id, keys.operator_key())
+    execute(specification, folder, run, seal)
+
+
 def test_an_edited_ledger_is_not_continued(specification, tmp_path):
     plan = load_plan(specification)
     run = plan.runs()[0]
-    execute(specification, tmp_path, run)
+    play(specification, tmp_path, run)
     path = tmp_path / run.id / "ledger/log.wal"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -182,7 +189,7 @@ def test_an_edited_ledger_is_not_continued(specification, tmp_path):
     (tmp_path / run.id / "summary.json").unlink()
 
     with pytest.raises(InstitutionalError):
-        execute(specification, tmp_path, run)
+        play(specification, tmp_path, run)
 
     assert path.read_bytes() == bytes(data)
 
@@ -190,7 +197,7 @@ def test_an_edited_ledger_is_not_continued(specification, tmp_path):
 def test_the_table_of_rounds_holds_what_the_ledger_says(specification, tmp_path):
     plan = load_plan(specification)
     run = plan.runs()[0]
-    execute(specification, tmp_path, run)
+    play(specification, tmp_path, run)
     entries = log.read_entries(tmp_path / run.id / "ledger")
     prices = [np.mean(e.body["record"]["prices"]) for e in entries if e.kind == "round"]
 

@@ -9,7 +9,9 @@ from small_run import GRAPH, KEY, OPERATOR, ORIGIN, RUN, TRUST, declare, write
 
 from institutional.ledger import canonical, keys, wal
 from institutional.ledger.audit import audit
+from institutional.ledger.cosignature import witness_key
 from institutional.ledger.note import Checkpoint, SigningKey, checkpoint_text, sign_note
+from institutional.ledger.rules import IDS
 from institutional.ledger.tree import leaf_hash, root_of
 from institutional.ledger.verdict import Outcome, Word
 
@@ -78,15 +80,16 @@ def test_the_runs_own_key_also_serves_and_says_that_the_operator_is_unchecked(ru
     assert finding(verdict, "manifest-signature").outcome == Outcome.SKIPPED
 
 
-def test_a_policy_serves_and_a_quorum_cannot_be_met_yet(run):
+def test_a_policy_serves_and_a_quorum_that_is_not_met_leaves_a_kept_head_as_the_anchor(run):
     folder, heads = run
-    witness = SigningKey("w", b"\x01" * 32).verify_key.vkey
+    witness = witness_key(SigningKey("w", b"\x01" * 32)).vkey
     policy = f"# mine\nlog {KEY.verify_key.vkey}\nwitness W {witness}\n"
 
     assert audit(folder, policy + "quorum none\n", heads[-1].decode()).exit_code == 0
     verdict = audit(folder, policy + "quorum W\n", heads[-1].decode())
-    assert verdict.word == Word.CANNOT_DECIDE
-    assert "cosignatures" in finding(verdict, "quorum").reason
+    assert verdict.word == Word.UNANCHORED
+    assert finding(verdict, "anchor").outcome == Outcome.PASS
+    assert "W" in finding(verdict, "cosignatures").reason
 
 
 def test_every_check_is_reported_once_and_the_json_names_it(run):
@@ -96,7 +99,7 @@ def test_every_check_is_reported_once_and_the_json_names_it(run):
     assert json.loads(json.dumps(value)) == value
     assert (value["verdict"], value["exit_code"]) == ("UNANCHORED", 3)
     names = [check["id"] for check in value["checks"]]
-    assert len(names) == len(set(names)) == 14
+    assert names == list(IDS)
     assert value == audit(run[0], TRUST).as_json()
 
 

@@ -214,7 +214,7 @@ def test_damage_before_a_later_epochs_head_is_never_cut_off(run):
 
 @pytest.fixture
 def kept(tmp_path):
-    return keys.KeptKey.of(ORIGIN, tmp_path / "home")
+    return keys.KeptKey.of(ORIGIN, tmp_path / "run", tmp_path / "home")
 
 
 def test_a_kept_key_is_drawn_once_moves_on_with_each_epoch_and_is_erased_on_closing(tmp_path, kept):

@@ -1,20 +1,15 @@
-"""Findings as a SARIF 2.1.0 document, for code hosts and editors.
+"""Findings about a graph as a SARIF document, for code hosts and editors.
 
-OASIS, Static Analysis Results Interchange Format 2.1.0. Same findings, same bytes: nothing of the
-time or the machine enters. What an author silenced is a result with a suppression.
+What an author silenced is a result with a suppression.
 """
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from institutional import sarif
 from institutional.governance.check.findings import Finding, Ignored, Rule
 
-SCHEMA = (
-    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-)
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 
 
@@ -31,13 +26,9 @@ def as_sarif(
     for found, reason in ignored:
         silenced = [{"kind": "inSource", "justification": reason}]
         results.append(_result(found, index, path) | {"suppressions": silenced})
-    driver = {
-        "name": "institutional graph check",
-        "semanticVersion": version("institutional"),
-        "rules": [_rule(rule) for rule in rules.values()],
-    }
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
-    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return sarif.document(
+        "institutional graph check", rules=[_rule(rule) for rule in rules.values()], results=results
+    )
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -58,7 +49,7 @@ def _result(found: Finding, index: Mapping[str, int], path: Path) -> dict[str, A
     # The standard allows a level other than "none" only where the kind is "fail".
     told = found.severity == "info"
     place = {
-        "artifactLocation": {"uri": _uri(path)},
+        "artifactLocation": {"uri": sarif.uri(path)},
         "region": {"startLine": found.line, "startColumn": found.column},
     }
     logical = {"fullyQualifiedName": "/".join(map(str, found.place))}
@@ -73,7 +64,3 @@ def _result(found: Finding, index: Mapping[str, int], path: Path) -> dict[str, A
         "message": {"text": f"{found.message}. {found.remedy}"},
         "locations": [location],
     }
-
-
-def _uri(path: PurePath) -> str:
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())

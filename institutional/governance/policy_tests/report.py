@@ -1,16 +1,13 @@
 """How policy tests went, for people (text), for programs (JSON) and for CI (JUnit XML)."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
-from xml.etree import ElementTree as ET
 
+from institutional import junit
 from institutional.governance.policy_tests.coverage import KINDS, Coverage
 from institutional.governance.policy_tests.loading import LoadedTests
 from institutional.governance.policy_tests.run import Outcome, TestReport
-
-_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_text(loaded: LoadedTests, report: TestReport, runs: Coverage | None = None) -> str:
@@ -106,39 +103,27 @@ def as_junit(loaded: LoadedTests, report: TestReport) -> str:
 
     No times are written, so that the same tests give the same bytes.
     """
-    suite = ET.Element(
-        "testsuite",
-        name=_plain(loaded.document.path),
-        tests=str(len(report.outcomes)),
-        failures=str(len(report.failed)),
-        errors="0",
-        skipped="0",
-    )
-    properties = ET.SubElement(suite, "properties")
-    ET.SubElement(properties, "property", name="graph", value=loaded.graph.canonical_digest)
-    ET.SubElement(properties, "property", name="coverage", value=f"{report.coverage.share():.4f}")
-    for outcome in report.outcomes:
-        case = ET.SubElement(
-            suite,
-            "testcase",
-            classname=_plain(loaded.graph.graph.name),
-            name=_plain(outcome.name),
-            file=_plain(loaded.document.path),
-            line=outcome.where.rsplit(":", 2)[1],
+    cases = [
+        junit.Case(
+            loaded.graph.graph.name,
+            outcome.name,
+            None if outcome.passed else _trouble(outcome),
+            {"file": loaded.document.path, "line": outcome.where.rsplit(":", 2)[1]},
         )
-        if not outcome.passed:
-            first = outcome.mismatches[0]
-            message = f"{first.where}: {first.agent}: {first.key}"
-            failure = ET.SubElement(case, "failure", message=_plain(message), type="mismatch")
-            whole = json.dumps(outcome.account, indent=2)
-            differences = "\n".join(map(str, outcome.mismatches))
-            failure.text = _plain(f"{differences}\n{whole}")
-    suites = ET.Element("testsuites", name="institutional graph test")
-    suites.append(suite)
-    ET.indent(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+        for outcome in report.outcomes
+    ]
+    properties = {
+        "graph": loaded.graph.canonical_digest,
+        "coverage": f"{report.coverage.share():.4f}",
+    }
+    return junit.as_xml(
+        "institutional graph test", loaded.document.path, cases, properties=properties
+    )
 
 
-def _plain(text: str) -> str:
-    """`text` without the characters that XML cannot hold."""
-    return _NOT_IN_XML.sub("�", text)
+def _trouble(outcome: Outcome) -> junit.Trouble:
+    first = outcome.mismatches[0]
+    whole = json.dumps(outcome.account, indent=2)
+    differences = "\n".join(map(str, outcome.mismatches))
+    message = f"{first.where}: {first.agent}: {first.key}"
+    return junit.Trouble("failure", message, "mismatch", f"{differences}\n{whole}")

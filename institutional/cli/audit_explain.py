@@ -1,0 +1,49 @@
+"""`institutional audit explain`: what each check of an audit means, and what else follows."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from institutional.cli.output import Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from institutional.ledger.rules import Rule
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(explain)
+
+
+def explain(
+    rule: Annotated[str | None, typer.Argument(help="One check, by its id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what an audit checks, or say what one RULE means and what to do when it fails.
+
+    Example: institutional audit explain remembered-head
+    """
+    from institutional.errors import InstitutionalError, suggestion
+
+    known = {found.id: found for found in rules()}
+    if rule is not None and rule not in known:
+        raise InstitutionalError(
+            f'there is no check "{rule}".{suggestion(rule, known)}\n'
+            "  `institutional audit explain` lists them"
+        )
+    chosen = list(known.values()) if rule is None else [known[rule]]
+    if as_json:
+        print_json([found._asdict() for found in chosen])
+    elif rule is None:
+        rows = [(found.id, str(found.question), found.title) for found in chosen]
+        print_table("Checks of an audit", ("check", "question", "holds if"), rows)
+    else:
+        only = chosen[0]
+        print(f"{only.id} ({only.question}): holds if {only.title}\n\n{only.otherwise}")
+
+
+def rules() -> "tuple[Rule, ...]":
+    """Every rule that an audit checks, in the order of its report."""
+    from institutional.ledger.rules import RULES
+
+    return RULES
