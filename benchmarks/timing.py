@@ -36,3 +36,24 @@ def medians(*works: Callable[[], None], repeats: int = 7) -> list[float]:
             work()
             taken.append(time.process_time() - start)
     return [statistics.median(taken) for taken in times]
+
+
+def paired(
+    floor: Callable[[], None], work: Callable[[], None], *, repeats: int
+) -> tuple[float, float, float]:
+    """Wall seconds of `floor` and of `work`, and the speed of the second in terms of the first.
+
+    Medians over `repeats` turns of both, so that a slow minute slows either: 0.7 says that the
+    work goes on at 0.7 of the floor's rate.
+    """
+    times = []
+    for _ in range(repeats + 1):
+        marks = [time.perf_counter()]
+        for each in (floor, work):
+            each()
+            marks.append(time.perf_counter())
+        times.append((marks[1] - marks[0], marks[2] - marks[1]))
+    del times[0]
+    bare, taken = zip(*times, strict=True)
+    ratio = statistics.median(a / b for a, b in times)
+    return statistics.median(bare), statistics.median(taken), ratio

@@ -103,6 +103,7 @@ def _execute(
 def _claim(plan: Plan, folder: Path, command: str) -> None:
     """Make `folder` this plan's, or refuse if it is another's."""
     stamp = folder / "experiment.json"
+    files = {"experiment.yaml": plan.document.raw, "skipped.json": _json(plan.skipped())}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if stamp.is_file():
@@ -115,12 +116,12 @@ def _claim(plan: Plan, folder: Path, command: str) -> None:
                 )
             if found.get("seeds") == plan.specification.seed_list:
                 return
-        elif any(folder.iterdir()):
+        elif not all(_begun(path, files) for path in folder.iterdir()):
             raise InstitutionalError(
                 f"{folder}: not empty, and no experiment's folder\n  choose another with --out"
             )
-        write(folder / "experiment.yaml", plan.document.raw)
-        write(folder / "skipped.json", _json(plan.skipped()))
+        for name, data in files.items():
+            write(folder / name, data)
         write(stamp, _json(_described(plan, command)))
     except OSError as error:
         raise InstitutionalError(
@@ -128,6 +129,13 @@ def _claim(plan: Plan, folder: Path, command: str) -> None:
         ) from error
     except json.JSONDecodeError as error:
         raise InstitutionalError(f"{stamp}: torn or edited ({error})") from error
+
+
+def _begun(path: Path, files: Mapping[str, bytes]) -> bool:
+    """Whether `path` is what a claim that was cut short leaves: one of `files`, or a part."""
+    if path.suffix == ".part":
+        return path.stem in {*files, "experiment.json"}
+    return path.name in files and path.read_bytes() == files[path.name]
 
 
 def _described(plan: Plan, command: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from institutional.ledger import canonical, wal
+from institutional.ledger import wal
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import open_regular, replace, sync_folder
 from institutional.ledger.keys import next_epoch
@@ -32,8 +32,7 @@ from institutional.ledger.note import (
     Checkpoint,
     SigningKey,
     VerifyKey,
-    checkpoint_text,
-    sign_note,
+    sign_checkpoint,
 )
 from institutional.ledger.tree import leaf_hash
 
@@ -41,6 +40,7 @@ LOG = "log.wal"
 CHECKPOINT = "checkpoint"
 QUARANTINE = "quarantine"
 _EPOCHS_AHEAD = 8
+_OWN_KINDS = {"close", wal.ROTATE}
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -196,7 +196,7 @@ class Ledger:
         The first entry is of kind "open" and names its manifest; "close" is left to `close`.
         Nothing is durable before `commit`.
         """
-        if kind in {"close", wal.ROTATE}:
+        if kind in _OWN_KINDS:
             raise LedgerError(f'entries of kind "{kind}" are written by the ledger itself')
         return self._append(kind, body)
 
@@ -336,25 +336,24 @@ class Ledger:
 
     def _stored_entries(self, end: int) -> Generator[bytes]:
         """Yield the committed entries' bytes for comparison, one at a time."""
-        with open_regular(self._path) as file:
-            yield from wal.entry_lines(file, end=end)
+        try:
+            with open_regular(self._path) as file:
+                yield from wal.entry_lines(file, end=end)
+        except OSError as error:
+            raise LedgerError(f"{self._path}: the log cannot be read: {error}") from error
 
     def _append(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         self._check_alive()
         seq = self._seq
-        if not wal.KIND.match(kind):
-            raise LedgerError(f"{kind[:80]!a} cannot be a kind: use a-z, then a-z 0-9 _ . -")
+        if kind not in self._counts:
+            self._check_kind(kind)
         if (kind == "open") != (seq == 0):
             raise LedgerError(f'entry {seq} cannot be "{kind}": a log begins with one "open"')
         if kind == "open" and not isinstance(body.get("manifest"), str):
             raise LedgerError('the body of "open" needs "manifest", the SHA-256 of the payload')
-        own = {"close", wal.ROTATE}
-        if kind not in {*own, *self._counts} and len(self._counts) >= wal.MAX_KINDS - 2:
-            raise LedgerError(f'"{kind}" is one kind too many; {wal.MAX_KINDS} are allowed')
-        data = wal.entry_bytes(run=self.run, seq=seq, kind=kind, body=body)
+        data, read = wal.encode_entry(run=self.run, seq=seq, kind=kind, body=body)
         if kind != "close" and len(self._buffer) + len(data) >= wal.MAX_COMMIT_BYTES:
             raise LedgerError(f"more than {wal.MAX_COMMIT_BYTES} bytes wait: commit more often")
-        parsed: dict[str, Any] = canonical.decode_own(data)["body"]
         if self.replaying:
             self._compare(seq, kind, data)
         else:
@@ -362,7 +361,13 @@ class Ledger:
             self._frontier.append(leaf_hash(data))
         self._seq += 1
         self._counts[kind] += 1
-        return parsed
+        return read
+
+    def _check_kind(self, kind: str) -> None:
+        if not wal.KIND.match(kind):
+            raise LedgerError(f"{kind[:80]!a} cannot be a kind: use a-z, then a-z 0-9 _ . -")
+        if kind not in _OWN_KINDS and len(self._counts) >= wal.MAX_KINDS - len(_OWN_KINDS):
+            raise LedgerError(f'"{kind}" is one kind too many; {wal.MAX_KINDS} are allowed')
 
     def _compare(self, seq: int, kind: str, data: bytes) -> None:
         stored = next(self._stored, b"")
@@ -420,12 +425,16 @@ class Ledger:
 
     def _sign(self) -> bytes:
         checkpoint = Checkpoint(self.origin, self._seq, self._frontier.root())
-        return sign_note(checkpoint_text(checkpoint), self._present_key())
+        return sign_checkpoint(checkpoint, self._present_key())
 
     def _write(self) -> None:
-        held = os.fstat(self._file).st_size
-        if held != self._end:
-            raise OSError(f"the file has {held} bytes instead of {self._end}: a second writer?")
+        held = os.fstat(self._file)
+        if held.st_nlink == 0:
+            raise OSError("the file was removed: what is written now nobody could read")
+        if held.st_size != self._end:
+            raise OSError(
+                f"the file has {held.st_size} bytes instead of {self._end}: a second writer?"
+            )
         written = os.write(self._file, self._buffer)
         if written != len(self._buffer):
             raise OSError(f"only {written} of {len(self._buffer)} bytes were written")

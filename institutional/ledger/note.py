@@ -116,7 +116,8 @@ def from_base64(text: str) -> bytes:
 
 def check_name(name: str) -> str:
     """Return `name` if it may name a key: not empty, no white space, no plus, no control."""
-    if not name or any(c == "+" or c.isspace() or not c.isprintable() for c in name):
+    # Of all white space only the plain space counts as printable.
+    if not name or " " in name or "+" in name or not name.isprintable():
         raise LedgerError(f"not a key name (no spaces, no plus): {name[:60]!a}")
     return name
 
@@ -167,6 +168,17 @@ def signature_line(signature: NoteSignature) -> str:
     """Return one line of a note, its newline included."""
     name, claimed_id, signed = signature
     return f"{_DASH}{name} {to_base64(claimed_id + signed)}\n"
+
+
+def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:
+    """Return the note of `checkpoint`, whose origin is the key's name, as `sign_note` would.
+
+    Every commit needs one, so what was just written is not parsed again: a checked name, a size
+    and a root cannot make anything but a note.
+    """
+    text = checkpoint_text(checkpoint)
+    signature = NoteSignature(key.name, key.verify_key.key_id, key.sign(text.encode()))
+    return f"{text}\n{signature_line(signature)}".encode()
 
 
 def parse_note(data: bytes) -> Note:

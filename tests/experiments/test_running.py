@@ -163,6 +163,27 @@ def test_an_experiment_killed_in_the_middle_ends_like_one_that_was_not(tmp_path)
     assert contents(killed) == contents(tmp_path / "whole")
 
 
+def test_a_folder_that_was_claimed_by_half_is_taken_up_and_no_file_of_others_is(
+    specification, tmp_path
+):
+    """A kill before experiment.json is written must not make the folder useless."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "skipped.json.part").write_text("[")
+    for name, text in (("notes.txt", "mine"), ("experiment.yaml", "another: one")):
+        (out / name).write_text(text)
+        with pytest.raises(InstitutionalError, match="not empty, and no experiment's folder"):
+            run_experiment(specification, out, jobs=1)
+        assert (out / name).read_text() == text
+        (out / name).unlink()
+    (out / "experiment.yaml").write_text(SPECIFICATION)
+
+    run_experiment(specification, out, jobs=1)
+
+    assert (out / "results.parquet").is_file()
+    assert not (out / "skipped.json.part").exists()
+
+
 def test_a_summary_of_another_run_cannot_hide_a_missing_one(specification, tmp_path):
     """An experiment's folder is this plan's or it is refused."""
     run_experiment(specification, tmp_path / "out", jobs=1)

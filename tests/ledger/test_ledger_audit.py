@@ -329,7 +329,7 @@ OPEN = {"manifest": None}
         ([entry(0, "round", {})], "entries", Word.INVALID),
         ([entry(1, "open", OPEN)], "entries", Word.INVALID),
         ([entry(0, "open", OPEN, v=2)], "entries", Word.CANNOT_DECIDE),
-        ([entry(0, "open", OPEN, v=True)], "entries", Word.CANNOT_DECIDE),
+        ([entry(0, "open", OPEN, v=True)], "entries", Word.INVALID),
         ([entry(0, "open", OPEN, more=1)], "entries", Word.INVALID),
         ([entry(0, "open", OPEN, run="other")], "entries", Word.INVALID),
         ([entry(0, "open", [])], "entries", Word.INVALID),

@@ -1,10 +1,6 @@
 import errno
 import json
 import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 from small_run import GOLDEN, KEY, ORIGIN, RUN, TRUST, declare, play, write
@@ -257,55 +253,6 @@ def test_a_short_write_kills_the_ledger_and_a_resume_recovers(tmp_path, monkeypa
         ledger.append("open", {"manifest": "00"})
         ledger.close({})
     assert len(read_entries(tmp_path / "ledger")) == 2
-
-
-FULL_DISK = """
-    import resource, signal, sys
-    from pathlib import Path
-    sys.path.insert(0, {here!r})
-    from small_run import KEY, ORIGIN, RUN, declare, play
-    from institutional.ledger.errors import LedgerError
-    from institutional.ledger.log import Ledger
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    folder = Path({folder!r})
-    for limit in range(0, {size}, {step}):
-        place = folder / str(limit)
-        digest = declare(place)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        acknowledged = []
-        try:
-            with Ledger.create(place / "ledger", origin=ORIGIN, run=RUN, key=KEY, sync=False) as l:
-                commit = l.commit
-                l.commit = lambda: (commit(), acknowledged.append(l.size))
-                play(l, digest)
-            raise SystemExit("a full disk went unnoticed")
-        except LedgerError:
-            pass
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        with Ledger.resume(place / "ledger", origin=ORIGIN, run=RUN, key=KEY, sync=False) as l:
-            assert l._committed >= max(acknowledged, default=0)
-            play(l, digest)
-        assert (place / "ledger" / "log.wal").read_bytes() == Path({whole!r}).read_bytes()
-"""
-
-
-def test_a_disk_full_at_any_byte_loses_no_acknowledged_entry(tmp_path):
-    """The limit is the kernel's, in a process of its own; each run is then continued to its end."""
-    write(tmp_path / "whole")
-    whole = tmp_path / "whole" / "ledger" / "log.wal"
-    program = textwrap.dedent(FULL_DISK).format(
-        here=str(Path(__file__).parent),
-        folder=str(tmp_path),
-        size=whole.stat().st_size,
-        step=17,
-        whole=str(whole),
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_stored_file_that_changed_is_noticed_before_publishing(tmp_path, monkeypatch):

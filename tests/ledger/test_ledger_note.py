@@ -16,6 +16,7 @@ from institutional.ledger.note import (
     parse_checkpoint,
     parse_note,
     parse_vkey,
+    sign_checkpoint,
     sign_note,
     to_base64,
 )
@@ -196,6 +197,7 @@ def test_a_checkpoint_is_read_as_it_was_written():
     assert text == f"alice.example/log\n42\n{to_base64(ROOT)}\n"
     assert parse_checkpoint(text) == checkpoint
     assert open_checkpoint(sign_note(text, ALICE), ALICE.verify_key) == checkpoint
+    assert sign_checkpoint(checkpoint, ALICE) == sign_note(text, ALICE)
 
 
 @pytest.mark.parametrize("size", ["", "042", "+42", "-1", " 42", "4_2", "٤٢", "1e3", "9" * 20])
