@@ -21,11 +21,12 @@ from typing import Any
 
 from benchmarks.timing import Target, medians, paired
 from institutional.ledger import canonical, wal
+from institutional.ledger.auditing.survey import survey
 from institutional.ledger.keys import run_key
-from institutional.ledger.log import LOG, Ledger, read_entries
+from institutional.ledger.log import LOG, Ledger
 from institutional.ledger.manifest import FILE_NAME, statement, write_manifest
 from institutional.ledger.note import SigningKey
-from institutional.ledger.survey import survey
+from institutional.ledger.reading import read_entries
 from institutional.ledger.tree import Frontier, leaf_hash
 
 EXAMPLE = Path(__file__).parents[1] / "runs/example/institutional-divider_forgiving-0000/ledger"

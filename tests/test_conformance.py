@@ -26,7 +26,7 @@ from environments import presets
 from institutional.cli.audit import app
 from institutional.episode import Seat
 from institutional.errors import InstitutionalError
-from institutional.ledger.verdict import Outcome, Word
+from institutional.ledger.auditing.verdict import Outcome, Word
 from institutional.replay.conformance import CHECKS, Exhibits, conform, exhibits
 from institutional.replay.tables import read_table
 

@@ -16,7 +16,7 @@ from institutional.episode import Seat, Table, lottery
 from institutional.errors import InstitutionalError
 from institutional.governance.explain import derive
 from institutional.governance.loading import load_graph, parse_graph
-from institutional.ledger.log import read_entries
+from institutional.ledger.reading import read_entries
 from institutional.whatif import BEFORE_THE_FIRST, read_recording, what_if
 
 ROOT = Path(__file__).parents[1]

@@ -23,7 +23,7 @@ from institutional.cli.files import read_bytes, read_text, write_text
 from institutional.cli.output import Json, print_json
 
 if TYPE_CHECKING:
-    from institutional.ledger.verdict import Verdict, Word
+    from institutional.ledger.auditing.verdict import Verdict, Word
 
 app = typer.Typer(
     help="Check a run offline. Exit codes: 0 verified, 1 invalid, 2 cannot decide, "
@@ -80,7 +80,7 @@ def verify(
     Example: institutional audit verify runs/example/institutional-divider_forgiving-0000
     --key runs/keys/example.pub --head runs/keys/example.head
     """
-    from institutional.ledger import reports
+    from institutional.ledger.auditing import reports
     from institutional.replay.third_answer import RULES, answered
 
     accepted = _accepted(accept or [])
@@ -176,7 +176,7 @@ def show(
     --kind ruling
     """
     from institutional.errors import InstitutionalError
-    from institutional.ledger.log import read_entries
+    from institutional.ledger.reading import read_entries
 
     entries = [
         entry
@@ -213,7 +213,7 @@ def _fine(move: dict[str, Any]) -> str:
 
 def _accepted(words: list[str]) -> "set[Word]":
     from institutional.errors import InstitutionalError, suggestion
-    from institutional.ledger.verdict import Word
+    from institutional.ledger.auditing.verdict import Word
 
     may = {"unanchored": Word.UNANCHORED, "incomplete": Word.INCOMPLETE}
     for word in words:
@@ -226,9 +226,9 @@ def _accepted(words: list[str]) -> "set[Word]":
 
 def _attest(path: Path, verdict: "Verdict", policy: str) -> None:
     """Sign the verdict as the auditor that uses this machine."""
+    from institutional.ledger.auditing.reports import summary
     from institutional.ledger.keys import operator_key
     from institutional.ledger.manifest import sign_envelope
-    from institutional.ledger.reports import summary
 
     auditor = operator_key()
     payload = summary(verdict, verifier=auditor.verify_key.vkey, policy=policy)
@@ -260,8 +260,9 @@ def _verdict(
     revoked: tuple[Path, ...] = (),
 ) -> "Verdict":
     from institutional.errors import InstitutionalError
-    from institutional.ledger.audit import Brought, audit
-    from institutional.ledger.revocation import MAX_STATEMENT_BYTES
+    from institutional.ledger.auditing.audit import audit
+    from institutional.ledger.auditing.outside import Brought
+    from institutional.ledger.auditing.revocation import MAX_STATEMENT_BYTES
     from institutional.ledger.timestamp import MAX_AUTHORITIES_BYTES, MAX_TOKEN_BYTES
 
     if (token is None) != (authority is None):

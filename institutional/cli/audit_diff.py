@@ -28,7 +28,7 @@ def diff(
     Example: institutional audit diff runs/example/institutional-divider_forgiving-0000
     runs/example/institutional-divider_forgiving-0000
     """
-    from institutional.ledger.divergence import first_divergence
+    from institutional.ledger.auditing.divergence import first_divergence
 
     shared, parting = first_divergence(first, second)
     copies = [] if parting is None else [parting.first, parting.second]

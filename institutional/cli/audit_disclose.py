@@ -33,10 +33,10 @@ def disclose(
     """
     from institutional.errors import InstitutionalError
     from institutional.ledger.files import replace
-    from institutional.ledger.items import item_path, read_item
     from institutional.ledger.manifest import FILE_NAME, read_manifest
-    from institutional.ledger.private import commitments, item_bytes
-    from institutional.ledger.redaction import committed_entry
+    from institutional.ledger.private.commitment import commitments, item_bytes
+    from institutional.ledger.private.items import item_path, read_item
+    from institutional.ledger.private.redaction import committed_entry
 
     _, manifest = read_manifest(run / FILE_NAME)
     try:
@@ -79,9 +79,9 @@ def check_disclosure(
     from institutional.ledger.errors import LedgerError
     from institutional.ledger.files import read_small
     from institutional.ledger.manifest import FILE_NAME, read_manifest
-    from institutional.ledger.openings import check_item
-    from institutional.ledger.private import MAX_ITEM_BYTES, parse_item
-    from institutional.ledger.redaction import committed_entry
+    from institutional.ledger.private.commitment import MAX_ITEM_BYTES, parse_item
+    from institutional.ledger.private.openings import check_item
+    from institutional.ledger.private.redaction import committed_entry
 
     _, manifest = read_manifest(run / FILE_NAME)
     try:

@@ -31,10 +31,10 @@ def index(
     Example: institutional audit index runs/keys/index --key runs/keys/example.pub
     --runs runs/example
     """
-    from institutional.ledger.audit import audit
-    from institutional.ledger.holdings import hold
+    from institutional.ledger.auditing.audit import audit
+    from institutional.ledger.auditing.holdings import hold
+    from institutional.ledger.auditing.verdict import Word
     from institutional.ledger.index import read_index
-    from institutional.ledger.verdict import Word
 
     kept = None if head is None else read_text(head)
     verdict = audit(folder, read_text(key), kept, key_source=str(key))

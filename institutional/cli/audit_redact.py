@@ -34,8 +34,8 @@ def redact(
     """
     from institutional.errors import InstitutionalError
     from institutional.ledger import keys
-    from institutional.ledger.redaction import redact as erase
-    from institutional.ledger.redaction import redaction_path
+    from institutional.ledger.private.redaction import redact as erase
+    from institutional.ledger.private.redaction import redaction_path
 
     if not yes:
         raise InstitutionalError(

@@ -34,9 +34,9 @@ def revoke(
     --trusted-size 40 --reason "a laptop was stolen" --out revoked.dsse.json
     """
     from institutional.ledger import keys
+    from institutional.ledger.auditing.revocation import Revocation
+    from institutional.ledger.auditing.revocation import revoke as signed
     from institutional.ledger.note import parse_vkey
-    from institutional.ledger.revocation import Revocation
-    from institutional.ledger.revocation import revoke as signed
 
     revocation = Revocation(parse_vkey(key), trusted_size, reason)
     write_text(out, signed(revocation, keys.load(keys.home())).decode())

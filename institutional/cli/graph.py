@@ -81,7 +81,7 @@ def _usage(digest: str, folders: list[Path]) -> tuple[dict[str, int], dict[str, 
     from collections import Counter
 
     from institutional.errors import InstitutionalError
-    from institutional.ledger.log import read_entries
+    from institutional.ledger.reading import read_entries
 
     graphs = [path for f in folders for path in (f / "graph.yaml", *sorted(f.glob("*/graph.yaml")))]
     ours = [

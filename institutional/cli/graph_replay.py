@@ -69,7 +69,7 @@ def read_run(run: Path) -> Any:
 
 def _read(run: Path) -> Any:
     """The entries of the run's log and the bytes of its graph, None where it has none."""
-    from institutional.ledger.log import read_entries
+    from institutional.ledger.reading import read_entries
 
     graph = run / "graph.yaml"
     return read_entries(run / "ledger"), graph.read_bytes() if graph.is_file() else None

@@ -90,7 +90,7 @@ def _coverage_of_runs(graph: "LoadedGraph", folders: Sequence[Path]) -> "Coverag
     from institutional.errors import InstitutionalError
     from institutional.governance.loading import load_graph
     from institutional.governance.policy_tests.coverage import coverage_of_run
-    from institutional.ledger.log import read_entries
+    from institutional.ledger.reading import read_entries
 
     rulings: list[Mapping[str, Any]] = []
     for folder in folders:

@@ -23,8 +23,8 @@ from institutional.errors import InstitutionalError
 from institutional.experiments.plan import Plan, Run, load_plan
 from institutional.experiments.sealing import Seal, declare, ended, resolved, versions, write
 from institutional.governance.loading import LoadedGraph
-from institutional.ledger import index, keys, log
-from institutional.ledger.audit import audit
+from institutional.ledger import index, keys, log, reading
+from institutional.ledger.auditing.audit import audit
 from institutional.ledger.note import SigningKey
 from institutional.replay.rulings import replay
 
@@ -260,7 +260,7 @@ def _summary(
 def _checked(here: Path, operator: str) -> dict[str, Any]:
     """The audit's and the replay's verdict on the run just written, from the disk."""
     verdict = audit(here, operator)
-    entries = log.read_entries(here / "ledger")
+    entries = reading.read_entries(here / "ledger")
     graph = here / "graph.yaml"
     derived = replay(entries, graph.read_bytes() if graph.is_file() else None)
     return {

@@ -16,9 +16,10 @@ from typing import NamedTuple
 from institutional.ledger import keys, log
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import locked
-from institutional.ledger.log import Ledger, read_entries
+from institutional.ledger.log import Ledger
 from institutional.ledger.manifest import FILE_NAME, statement, write_manifest
 from institutional.ledger.note import SigningKey
+from institutional.ledger.reading import read_entries
 from institutional.ledger.wal import Entry
 
 KIND = "index"

@@ -22,11 +22,11 @@ import numpy as np
 
 from environments.contract import UnplayableError
 from institutional.errors import InstitutionalError
+from institutional.ledger.auditing.verdict import Outcome, Word
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import read_small
-from institutional.ledger.log import read_entries
 from institutional.ledger.manifest import FILE_NAME, parse_statement, read_manifest
-from institutional.ledger.verdict import Outcome, Word
+from institutional.ledger.reading import read_entries
 from institutional.replay import published
 from institutional.replay.parting import differences, plain, side_by_side
 from institutional.replay.published import Number

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from institutional.errors import InstitutionalError
-from institutional.ledger.verdict import Outcome, Word
+from institutional.ledger.auditing.verdict import Outcome, Word
 from institutional.replay.conformance import Exhibits, conform
 from institutional.replay.records import shocks_of, unlike_record
 from institutional.replay.rulings import Difference, Entry, Session, read_graph, seed_of

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from institutional.errors import InstitutionalError
-from institutional.ledger.rules import RULES as LEDGER_RULES
-from institutional.ledger.rules import Question, Rule
-from institutional.ledger.verdict import Check, Outcome, Verdict, Word
+from institutional.ledger.auditing.rules import RULES as LEDGER_RULES
+from institutional.ledger.auditing.rules import Question, Rule
+from institutional.ledger.auditing.verdict import Check, Outcome, Verdict, Word
 from institutional.replay.conformance import CHECKS, conform, exhibits
 
 _OTHERWISE = (

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from institutional.ledger import canonical, wal
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.note import SigningKey
-from institutional.ledger.verdict import Word
 from institutional.selftest.attacks import ATTACKS, Attack, Mutant
 from institutional.selftest.forging import CHECKPOINT, LOG, Files, forged_log, is_entry, records_of
 from institutional.selftest.trial import Outcome, Trial

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from institutional.ledger.audit import audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Verdict, Word
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import read_small
-from institutional.ledger.verdict import Verdict, Word
 from institutional.selftest.attacks import Mutant
 from institutional.selftest.forging import CHECKPOINT, GRAPH, LOG, MANIFEST
 

@@ -10,11 +10,11 @@ from institutional.episode import Seat, Table
 from institutional.experiments.run import opening
 from institutional.governance.loading import load_graph
 from institutional.ledger import keys, manifest
-from institutional.ledger.items import stored
 from institutional.ledger.log import Ledger
-from institutional.ledger.private import Private
+from institutional.ledger.private.commitment import Private
+from institutional.ledger.private.items import stored
+from institutional.ledger.private.vault import Vault
 from institutional.ledger.timestamp import request
-from institutional.ledger.vault import Vault
 
 ROOT = Path(__file__).parents[2]
 GRAPH = ROOT / "governance_graphs/cournot.yaml"

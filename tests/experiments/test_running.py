@@ -18,8 +18,8 @@ from institutional.experiments.compare import compare
 from institutional.experiments.plan import load_plan
 from institutional.experiments.run import Progress, execute, run_experiment
 from institutional.experiments.sealing import declare
-from institutional.ledger import keys, log
-from institutional.ledger.audit import audit
+from institutional.ledger import keys, reading
+from institutional.ledger.auditing.audit import audit
 from institutional.replay.rulings import replay
 
 ROOT = Path(__file__).parents[2]
@@ -219,7 +219,7 @@ def test_the_table_of_rounds_holds_what_the_ledger_says(specification, tmp_path)
     plan = load_plan(specification)
     run = plan.runs()[0]
     play(specification, tmp_path, run)
-    entries = log.read_entries(tmp_path / run.id / "ledger")
+    entries = reading.read_entries(tmp_path / run.id / "ledger")
     prices = [np.mean(e.body["record"]["prices"]) for e in entries if e.kind == "round"]
 
     assert pl.read_parquet(tmp_path / run.id / "rounds.parquet")["price"].to_list() == (
@@ -267,7 +267,7 @@ def test_the_shipped_example_verifies_and_replays(run):
 
     verdict = audit(folder, key)
     derived = replay(
-        log.read_entries(folder / "ledger"), graph.read_bytes() if graph.is_file() else None
+        reading.read_entries(folder / "ledger"), graph.read_bytes() if graph.is_file() else None
     )
 
     assert verdict.word.name == "UNANCHORED"

@@ -17,7 +17,7 @@ from institutional.governance.policy_tests.coverage import KINDS, coverage_of_ru
 from institutional.governance.policy_tests.loading import check_tests, load_tests
 from institutional.governance.policy_tests.report import as_json, as_junit, as_text
 from institutional.governance.policy_tests.run import run_tests
-from institutional.ledger.log import read_entries
+from institutional.ledger.reading import read_entries
 
 ROOT = Path(__file__).parents[2]
 GRAPHS = ROOT / "governance_graphs"

@@ -29,12 +29,12 @@ from fault_writer import write
 from small_run import KEY, OPERATOR, TRUST, declare
 
 from institutional.ledger import wal
-from institutional.ledger.audit import audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.keys import KeptKey, private_line
 from institutional.ledger.manifest import parse_envelope, parse_statement
 from institutional.ledger.note import VerifyKey
-from institutional.ledger.verdict import Word
 
 WRITER = Path(__file__).with_name("fault_writer.py")
 ERRORS = {

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from institutional.ledger.verdict import Word
+from institutional.ledger.auditing.verdict import Word
 from institutional.selftest.attacks import ATTACKS
 from institutional.selftest.trial import Outcome, Trial
 

@@ -9,8 +9,8 @@ import itertools
 from small_run import KEY, ORIGIN, RUN, declare
 
 from institutional.ledger.log import Ledger, exists
-from institutional.ledger.private import Private
-from institutional.ledger.vault import Vault
+from institutional.ledger.private.commitment import Private
+from institutional.ledger.private.vault import Vault
 
 SAID = "I hold prices up if you do."
 ARGUMENTS = {"origin": ORIGIN, "run": RUN, "key": KEY}

@@ -8,12 +8,12 @@ import pytest
 from small_run import GRAPH, KEY, OPERATOR, ORIGIN, RUN, TRUST, declare, write
 
 from institutional.ledger import canonical, keys, wal
-from institutional.ledger.audit import audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.rules import IDS
+from institutional.ledger.auditing.verdict import Outcome, Word
 from institutional.ledger.cosignature import witness_key
 from institutional.ledger.note import Checkpoint, SigningKey, checkpoint_text, sign_note
-from institutional.ledger.rules import IDS
 from institutional.ledger.tree import leaf_hash, root_of
-from institutional.ledger.verdict import Outcome, Word
 
 
 @pytest.fixture

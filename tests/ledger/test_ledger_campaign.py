@@ -5,11 +5,11 @@ import json
 import pytest
 from mutations import ATTACKS, EXAMPLE, TRUST, accepted, outcomes
 
-from institutional.ledger.audit import audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.manifest import parse_envelope
 from institutional.ledger.note import parse_vkey
 from institutional.ledger.trust import parse_trust
-from institutional.ledger.verdict import Word
 from institutional.selftest.attacks import roll_backs
 from institutional.selftest.forging import CHECKPOINT, LOG, MANIFEST, records_of, stranger
 from institutional.selftest.trial import Trial

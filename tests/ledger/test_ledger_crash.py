@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from small_run import KEY, ORIGIN, RUN, TRUST, declare, play, write
 
-from institutional.ledger.audit import audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.log import Ledger, exists
 from institutional.ledger.note import open_checkpoint
-from institutional.ledger.verdict import Word
 
 ARGUMENTS = {"origin": ORIGIN, "run": RUN, "key": KEY, "sync": False}
 

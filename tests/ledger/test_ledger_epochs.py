@@ -7,12 +7,13 @@ import pytest
 from small_run import KEY, ORIGIN, RUN, TRUST, declare, play
 
 from institutional.ledger import keys, wal
-from institutional.ledger.audit import audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError
-from institutional.ledger.log import Ledger, read_entries
+from institutional.ledger.log import Ledger
 from institutional.ledger.note import Checkpoint, SigningKey, checkpoint_text, sign_note
+from institutional.ledger.reading import read_entries
 from institutional.ledger.tree import Frontier, leaf_hash
-from institutional.ledger.verdict import Word
 
 ARGUMENTS = {"origin": ORIGIN, "run": RUN, "key": KEY, "sync": False, "rotate_every": 2}
 

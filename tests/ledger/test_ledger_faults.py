@@ -18,7 +18,7 @@ from faults import KILL, Fault, full_disk, real, small
 from small_run import declare
 
 from institutional.ledger.errors import LedgerError
-from institutional.ledger.log import read_entries
+from institutional.ledger.reading import read_entries
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ import pytest
 from small_run import KEY, OPERATOR, ORIGIN, RUN, TRUST, declare, write
 
 from institutional.ledger import index
-from institutional.ledger.audit import Brought, audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.outside import Brought
+from institutional.ledger.auditing.verdict import Outcome, Word
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.index import End, Start, read_index, register
-from institutional.ledger.verdict import Outcome, Word
 
 OTHER = Start("other", "institutional.dev/run/other", "0" * 64, "small", "1" * 64)
 

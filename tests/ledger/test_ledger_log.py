@@ -8,8 +8,9 @@ from small_run import GOLDEN, KEY, ORIGIN, RUN, TRUST, declare, play, write
 from institutional.ledger import log as log_module
 from institutional.ledger import wal
 from institutional.ledger.errors import LedgerError
-from institutional.ledger.log import Ledger, exists, read_entries
+from institutional.ledger.log import Ledger, exists
 from institutional.ledger.note import open_checkpoint
+from institutional.ledger.reading import read_entries
 
 ARGUMENTS = {"origin": ORIGIN, "run": RUN, "key": KEY, "sync": False}
 

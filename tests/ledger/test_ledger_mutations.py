@@ -11,8 +11,8 @@ from collections import Counter
 import pytest
 from small_run import TRUST, write
 
-from institutional.ledger.audit import audit
-from institutional.ledger.verdict import Word
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Word
 
 FILES = ["manifest.dsse.json", "graph.yaml", "ledger/log.wal", "ledger/checkpoint"]
 REFUSALS = {Word.INVALID, Word.CANNOT_DECIDE, Word.INCOMPLETE, Word.DIVERGED}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from institutional.ledger import canonical
 from institutional.ledger.errors import LedgerError, UnknownVersionError
-from institutional.ledger.private import (
+from institutional.ledger.private.commitment import (
     MARK,
     MAX_ITEM_BYTES,
     Item,

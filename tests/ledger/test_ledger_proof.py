@@ -10,6 +10,7 @@ from rotated_run import KEYS, Writer, write_rotated
 from small_run import GOLDEN, KEY, OPERATOR, ORIGIN, RUN, TRUST, write
 
 from institutional.ledger import canonical, wal
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.cosignature import cosign, witness_key
 from institutional.ledger.errors import LedgerError, UnknownVersionError
 from institutional.ledger.note import (
@@ -35,7 +36,6 @@ from institutional.ledger.publication.proof import (
 from institutional.ledger.publication.prove import prove
 from institutional.ledger.publication.publish import publish
 from institutional.ledger.tree import consistency_proof, inclusion_proof, leaf_hash, root_of
-from institutional.ledger.verdict import Word
 
 HEAD = (GOLDEN / "ledger/checkpoint").read_text()
 THIEF = SigningKey(ORIGIN, b"\x66" * 32)

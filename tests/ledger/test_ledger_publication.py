@@ -11,13 +11,13 @@ from rotated_run import KEYS, Writer, write_rotated
 from small_run import GOLDEN, KEY, OPERATOR, ORIGIN, RUN, declare, play, write
 
 from institutional.ledger import tree
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.log import Ledger
 from institutional.ledger.note import SigningKey, checkpoint_text, open_checkpoint, sign_note
 from institutional.ledger.publication.fsck import MAX_FINDINGS, fsck
 from institutional.ledger.publication.prove import prove
 from institutional.ledger.publication.publish import publish
-from institutional.ledger.verdict import Word
 
 TRUSTED = [OPERATOR.verify_key]
 

@@ -15,20 +15,28 @@ from private_run import ARGUMENTS, SAID, log_of, play
 from small_run import OPERATOR, RUN, TRUST, declare
 
 from institutional.ledger import canonical, wal
-from institutional.ledger.audit import audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import (
     LedgerError,
     SignatureError,
     UnknownKeyError,
     UnknownVersionError,
 )
-from institutional.ledger.items import destroy, item_path, read_item, stored, torn, write_item
-from institutional.ledger.log import Ledger, read_entries
+from institutional.ledger.log import Ledger
 from institutional.ledger.manifest import parse_envelope, sign_envelope
 from institutional.ledger.note import SigningKey
-from institutional.ledger.openings import State, check_item, openings
-from institutional.ledger.private import commitments
-from institutional.ledger.redaction import (
+from institutional.ledger.private.commitment import commitments
+from institutional.ledger.private.items import (
+    destroy,
+    item_path,
+    read_item,
+    stored,
+    torn,
+    write_item,
+)
+from institutional.ledger.private.openings import State, check_item, openings
+from institutional.ledger.private.redaction import (
     Redaction,
     parse_redaction,
     read_redaction,
@@ -36,8 +44,8 @@ from institutional.ledger.redaction import (
     redaction_path,
     statement,
 )
+from institutional.ledger.reading import read_entries
 from institutional.ledger.tree import inclusion_proof, leaf_hash, root_of, verify_inclusion
-from institutional.ledger.verdict import Word
 
 PLACE = "/said/firm.1"
 REASON = "the speaker asked for it"
@@ -242,7 +250,7 @@ KILLED = """
     from pathlib import Path
     sys.path.insert(0, {here!r})
     from small_run import OPERATOR
-    from institutional.ledger.redaction import redact
+    from institutional.ledger.private.redaction import redact
 
     def deadly(step, call):
         def stepped(*arguments, **options):

@@ -12,15 +12,16 @@ from private_run import ARGUMENTS, SAID, body, counted, log_of, play
 from small_run import OPERATOR, RUN, TRUST, declare
 
 from institutional.ledger import wal
-from institutional.ledger.audit import audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError
-from institutional.ledger.items import item_path, read_item, stored, torn
-from institutional.ledger.log import Ledger, exists, read_entries
-from institutional.ledger.openings import State, openings
-from institutional.ledger.private import MAX_ITEM_BYTES, Private, commitments
-from institutional.ledger.redaction import redact
-from institutional.ledger.vault import Vault
-from institutional.ledger.verdict import Word
+from institutional.ledger.log import Ledger, exists
+from institutional.ledger.private.commitment import MAX_ITEM_BYTES, Private, commitments
+from institutional.ledger.private.items import item_path, read_item, stored, torn
+from institutional.ledger.private.openings import State, openings
+from institutional.ledger.private.redaction import redact
+from institutional.ledger.private.vault import Vault
+from institutional.ledger.reading import read_entries
 
 
 def counts(folder):

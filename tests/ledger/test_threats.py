@@ -22,11 +22,14 @@ from institutional.experiments.plan import load_plan
 from institutional.experiments.sealing import resolved
 from institutional.governance.loading import parse_graph
 from institutional.ledger import canonical, keys, wal
-from institutional.ledger.audit import Brought, audit
+from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.holdings import hold
+from institutional.ledger.auditing.outside import Brought
+from institutional.ledger.auditing.revocation import Revocation, revoke
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError, UnknownVersionError
-from institutional.ledger.holdings import hold
 from institutional.ledger.index import End, Start, read_index, register
-from institutional.ledger.log import Ledger, read_entries
+from institutional.ledger.log import Ledger
 from institutional.ledger.note import (
     Checkpoint,
     SigningKey,
@@ -35,10 +38,9 @@ from institutional.ledger.note import (
     parse_vkey,
     sign_checkpoint,
 )
-from institutional.ledger.revocation import Revocation, revoke
+from institutional.ledger.reading import read_entries
 from institutional.ledger.timestamp import request
 from institutional.ledger.tree import inclusion_proof, leaf_hash, root_of, verify_inclusion
-from institutional.ledger.verdict import Word
 from institutional.ledger.witness.client import submit
 from institutional.ledger.witness.exchange import Exchange, answer_files
 

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from institutional.ledger import wal
-from institutional.ledger.anchors import Anchored, check_anchor
+from institutional.ledger.auditing.anchors import Anchored, check_anchor
+from institutional.ledger.auditing.findings import Findings
+from institutional.ledger.auditing.rules import RULES, Question, Rule
+from institutional.ledger.auditing.verdict import Check, Verdict, Word
+from institutional.ledger.auditing.vouching import vouch
 from institutional.ledger.errors import (
     LedgerError,
     UnknownKeyError,
     UnknownVersionError,
 )
-from institutional.ledger.findings import Findings
 from institutional.ledger.note import (
     Checkpoint,
     VerifyKey,
@@ -34,11 +37,8 @@ from institutional.ledger.publication.proof import (
     parse_enclosure,
     parse_proof,
 )
-from institutional.ledger.rules import RULES, Question, Rule
 from institutional.ledger.tree import leaf_hash, verify_consistency, verify_inclusion
 from institutional.ledger.trust import NO_QUORUM, Seen, Trust, check_quorum, parse_trust
-from institutional.ledger.verdict import Check, Verdict, Word
-from institutional.ledger.vouching import vouch
 
 _I = Question.INTEGRITY
 _SHARED = {rule.id: rule for rule in RULES}

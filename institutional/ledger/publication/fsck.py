@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from institutional.ledger import wal
+from institutional.ledger.auditing.verdict import Word
+from institutional.ledger.auditing.vouching import vouch
 from institutional.ledger.errors import LedgerError, UnknownKeyError, UnknownVersionError
 from institutional.ledger.files import open_regular, read_small
 from institutional.ledger.manifest import FILE_NAME, MAX_BYTES, Manifest
@@ -40,8 +42,6 @@ from institutional.ledger.publication.tiles import (
     tile_at,
 )
 from institutional.ledger.tree import HASH_BYTES, leaf_hash
-from institutional.ledger.verdict import Word
-from institutional.ledger.vouching import vouch
 
 CHECKPOINT = "checkpoint"
 GRAPH = "graph.yaml"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import read_small
 from institutional.ledger.manifest import FILE_NAME, MAX_BYTES, parse_envelope, parse_statement
@@ -36,7 +37,6 @@ from institutional.ledger.publication.tiles import (
     tile_at,
 )
 from institutional.ledger.tree import HASH_BYTES, leaf_hash
-from institutional.ledger.verdict import Word
 
 _SIZE = re.compile(r"[1-9][0-9]{0,15}\Z")
 

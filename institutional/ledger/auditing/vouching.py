@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from institutional.ledger.auditing.findings import Findings, StopError
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import (
     LedgerError,
     SignatureError,
@@ -12,7 +14,6 @@ from institutional.ledger.errors import (
     UnknownVersionError,
 )
 from institutional.ledger.files import read_small
-from institutional.ledger.findings import Findings, StopError
 from institutional.ledger.manifest import (
     FILE_NAME,
     MAX_BYTES,
@@ -23,7 +24,6 @@ from institutional.ledger.manifest import (
 )
 from institutional.ledger.note import VerifyKey
 from institutional.ledger.trust import Trust, parse_trust
-from institutional.ledger.verdict import Word
 
 
 class Vouched(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
-from institutional.ledger.rules import Question
+from institutional.ledger.auditing.rules import Question
 
 SCHEMA = "https://institutional.dev/verdict/v2"
 

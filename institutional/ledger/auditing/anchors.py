@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
+from institutional.ledger.auditing.findings import Findings
+from institutional.ledger.auditing.survey import Survey
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.errors import LedgerError, UnknownKeyError
-from institutional.ledger.findings import Findings
 from institutional.ledger.note import (
     Checkpoint,
     VerifyKey,
@@ -17,8 +19,6 @@ from institutional.ledger.note import (
     parse_checkpoint,
     parse_note,
 )
-from institutional.ledger.survey import Survey
-from institutional.ledger.verdict import Word
 
 
 class Kept(NamedTuple):

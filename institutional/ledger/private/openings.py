@@ -22,10 +22,10 @@ from typing import BinaryIO, NamedTuple
 
 from institutional.ledger import wal
 from institutional.ledger.errors import LedgerError, UnknownKeyError, UnknownVersionError
-from institutional.ledger.items import item_path, read_item, remains, stored, torn
 from institutional.ledger.note import VerifyKey
-from institutional.ledger.private import MARK, Item, commitments
-from institutional.ledger.redaction import Redaction, read_redaction, redaction_path
+from institutional.ledger.private.commitment import MARK, Item, commitments
+from institutional.ledger.private.items import item_path, read_item, remains, stored, torn
+from institutional.ledger.private.redaction import Redaction, read_redaction, redaction_path
 
 
 class State(StrEnum):

@@ -23,7 +23,6 @@ from typing import NamedTuple
 from institutional.ledger import canonical, wal
 from institutional.ledger.errors import LedgerError, UnknownKeyError, UnknownVersionError
 from institutional.ledger.files import open_regular, read_small, replace, sync_folder
-from institutional.ledger.items import destroy, item_path, read_item, remains, stored, torn
 from institutional.ledger.log import LOG
 from institutional.ledger.manifest import (
     FILE_NAME,
@@ -37,7 +36,8 @@ from institutional.ledger.manifest import (
     verify_manifest,
 )
 from institutional.ledger.note import SigningKey, VerifyKey
-from institutional.ledger.private import RESERVED, commitments, is_commitment
+from institutional.ledger.private.commitment import RESERVED, commitments, is_commitment
+from institutional.ledger.private.items import destroy, item_path, read_item, remains, stored, torn
 
 FOLDER = "redactions"
 PREDICATE_TYPE = "https://institutional.dev/redaction/v1"

@@ -10,9 +10,9 @@ from typing import Any
 
 from institutional import junit, sarif
 from institutional.ledger import canonical
+from institutional.ledger.auditing.rules import Rule
+from institutional.ledger.auditing.verdict import Check, Outcome, Verdict, Word
 from institutional.ledger.manifest import STATEMENT_TYPE
-from institutional.ledger.rules import Rule
-from institutional.ledger.verdict import Check, Outcome, Verdict, Word
 
 _LOG = "ledger/log.wal"
 _PLACES = {"graph": "graph.yaml"}

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from institutional.ledger.rules import Rule
-from institutional.ledger.survey import Flaw
-from institutional.ledger.verdict import Check, Outcome, Word
+from institutional.ledger.auditing.rules import Rule
+from institutional.ledger.auditing.survey import Flaw
+from institutional.ledger.auditing.verdict import Check, Outcome, Word
 
 
 class StopError(Exception):

@@ -27,10 +27,17 @@ from typing import Any
 
 from institutional.ledger import canonical
 from institutional.ledger.errors import LedgerError
-from institutional.ledger.items import destroy, item_path, read_item, stored, torn, write_item
 from institutional.ledger.log import Ledger
-from institutional.ledger.private import KEY_BYTES, Item, item_bytes, parse_item, sealed
-from institutional.ledger.redaction import erased_places
+from institutional.ledger.private.commitment import KEY_BYTES, Item, item_bytes, parse_item, sealed
+from institutional.ledger.private.items import (
+    destroy,
+    item_path,
+    read_item,
+    stored,
+    torn,
+    write_item,
+)
+from institutional.ledger.private.redaction import erased_places
 
 Place = tuple[int, str]
 """A number of an entry, and a JSON pointer into its body."""

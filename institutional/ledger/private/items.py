@@ -12,7 +12,7 @@ from pathlib import Path
 
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import read_small, replace, sync_folder
-from institutional.ledger.private import (
+from institutional.ledger.private.commitment import (
     MAX_ITEM_BYTES,
     Item,
     is_commitment,
