@@ -208,6 +208,15 @@ def test_a_cosigned_head_is_published_and_not_replaced_by_a_plain_one(tmp_path):
     assert fsck(tmp_path / "out", TRUSTED).findings == []
 
 
+def test_a_cosigned_head_that_the_log_has_outgrown_is_not_published(tmp_path):
+    first, second = growing(tmp_path / "run", [3, 5])
+    (tmp_path / "run/ledger/cosigned").write_bytes(first)
+
+    publish(tmp_path / "run", tmp_path / "out")
+
+    assert (tmp_path / "out/checkpoint").read_bytes() == second
+
+
 # --- what is refused
 
 
