@@ -1,4 +1,5 @@
 # Two commands: `make demo` and `make test`. Each makes .venv from constraints.txt if there is none.
+# `make bench` measures; `make fuzz SECONDS=60` looks for inputs that break a parser.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
@@ -24,7 +25,16 @@ export PYTHONPATH :=
 	uv pip install -q -p .venv -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: demo test lint types imports unit strace bench campaigns
+# Verifiers of logs that others wrote. Where one cannot be had, its tests say so and are skipped;
+# under CI they fail.
+.tools/interop/tlogcheck: tests/interop/tlogcheck/main.go
+	tests/interop/get.sh tlogcheck
+
+SIGSTORE := tests/interop/sigstore
+$(SIGSTORE)/node_modules/.package-lock.json: $(SIGSTORE)/package-lock.json
+	tests/interop/get.sh sigstore
+
+.PHONY: demo test lint types imports unit interop strace bench campaigns fuzz
 demo: .venv/.ok
 	.venv/bin/institutional run runs/demo.yaml
 
@@ -40,8 +50,10 @@ types: .venv/.ok
 imports: .venv/.ok
 	.venv/bin/lint-imports --no-cache
 
-unit: .venv/.ok strace
+unit: .venv/.ok interop strace
 	.venv/bin/python -m pytest -n 2
+
+interop: .tools/interop/tlogcheck $(SIGSTORE)/node_modules/.package-lock.json
 
 # Some tests break the disk with the kernel's tracer. Without it they are skipped; under CI they fail.
 strace:
@@ -50,6 +62,11 @@ strace:
 
 bench: .venv/.ok
 	.venv/bin/python -m benchmarks
+
+SECONDS ?= 60
+fuzz: .venv/.ok
+	uv pip install -q -p .venv -c constraints.txt -e '.[dev,fuzz]'
+	.venv/bin/python tests/ledger/fuzz.py $(SECONDS) $(TARGETS)
 
 # All of what the suite samples: a fault at every call, every byte of a run attacked. Half an hour.
 campaigns: .venv/.ok strace

@@ -14,6 +14,7 @@ from institutional.cli import (
     audit_prove,
     audit_publish,
     audit_redact,
+    audit_revoke,
     audit_selftest,
     audit_timestamp,
     audit_witness,
@@ -57,6 +58,9 @@ def verify(
     authority: Annotated[
         Path | None, typer.Option(help="The time-stamp authority's certificates (PEM).")
     ] = None,
+    revoked: Annotated[
+        list[Path] | None, typer.Option(help="The operator's statement on a stolen key.")
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here too.")] = None,
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF here too.")] = None,
     attest: Annotated[
@@ -89,6 +93,7 @@ def verify(
         index_head=index_head,
         token=token,
         authority=authority,
+        revoked=tuple(revoked or ()),
     )
     verdict = answered(verdict, run)
     if as_json:
@@ -252,15 +257,17 @@ def _verdict(
     index_head: Path | None = None,
     token: Path | None = None,
     authority: Path | None = None,
+    revoked: tuple[Path, ...] = (),
 ) -> "Verdict":
     from institutional.errors import InstitutionalError
     from institutional.ledger.audit import Brought, audit
+    from institutional.ledger.revocation import MAX_STATEMENT_BYTES
     from institutional.ledger.timestamp import MAX_AUTHORITIES_BYTES, MAX_TOKEN_BYTES
 
     if (token is None) != (authority is None):
         raise InstitutionalError("a time stamp is checked with --token and --authority together")
     given = _given(key, policy)
-    for path in (given, head, index, index_head, token, authority):
+    for path in (given, head, index, index_head, token, authority, *revoked):
         if path is not None and path.resolve().is_relative_to(run.resolve()):
             raise InstitutionalError(
                 f"{path}: lies inside the run that it is to vouch for\n"
@@ -274,6 +281,7 @@ def _verdict(
         authorities=b""
         if authority is None
         else read_bytes(authority, limit=MAX_AUTHORITIES_BYTES),
+        revoked=tuple(read_bytes(path, limit=MAX_STATEMENT_BYTES) for path in revoked),
     )
     return audit(run, read_text(given), brought=brought, key_source=str(given))
 
@@ -286,6 +294,7 @@ for command in (
     audit_prove,
     audit_disclose,
     audit_redact,
+    audit_revoke,
     audit_selftest,
     audit_timestamp,
     audit_witness,

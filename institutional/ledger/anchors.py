@@ -34,9 +34,13 @@ class Kept(NamedTuple):
 
 
 class Anchored(NamedTuple):
-    """What heads from outside said: the best anchor in words, and signed heads that contradict."""
+    """What heads from outside said: the best anchor in words, and signed heads that contradict.
+
+    `size` is how many entries the best anchor covers.
+    """
 
     anchor: str = "none"
+    size: int = 0
     evidence: tuple[str, ...] = ()
 
 
@@ -128,7 +132,7 @@ def check_heads(
     words = " and ".join(dict.fromkeys(words for at, words in anchors if at == size))
     later = found.size - size
     rest = f"; the {later} after it rest on the signature alone" if later else ""
-    return Anchored(f"{words} of {size} entries{rest}", evidence)
+    return Anchored(f"{words} of {size} entries{rest}", size, evidence)
 
 
 def check_anchor(seen: Anchored, findings: Findings) -> None:

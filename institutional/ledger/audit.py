@@ -25,6 +25,7 @@ from institutional.ledger.log import CHECKPOINT, LOG, QUARANTINE
 from institutional.ledger.manifest import Manifest
 from institutional.ledger.note import MAX_NOTE_BYTES, VerifyKey, open_checkpoint
 from institutional.ledger.openings import Openings, openings
+from institutional.ledger.revocation import read_revocation
 from institutional.ledger.rules import RULES
 from institutional.ledger.survey import Flaw, Survey, survey
 from institutional.ledger.timestamp import check_timestamp, stamped_head
@@ -44,7 +45,8 @@ class Brought:
 
     `head` is a checkpoint of this log that was kept, `index` the folder of the operator's index
     (see `index`), `index_head` a checkpoint of that which was kept; `token` is a time stamp over a
-    head of this log (RFC 3161, DER), `authorities` the certificates to check it with (PEM).
+    head of this log (RFC 3161, DER), `authorities` the certificates to check it with (PEM);
+    `revoked` are the operator's statements on stolen keys (see `revocation`).
     """
 
     head: str | None = None
@@ -52,6 +54,7 @@ class Brought:
     index_head: str | None = None
     token: bytes | None = None
     authorities: bytes = b""
+    revoked: tuple[bytes, ...] = ()
 
 
 def audit(
@@ -100,6 +103,8 @@ class _Audit:
         self.found = self._walk(manifest, heads, (*trusted.keys, self.vouched.key))
         _check_checkpoint(self.folder, self.found, findings)
         self.seen = check_heads(heads, self.found, trusted.keys, findings)
+        operators = (*trusted.keys, self.vouched.key)
+        _check_revoked(brought.revoked, operators, self.found, self.seen, findings)
 
     def _walk(
         self, manifest: Manifest, heads: list[Kept], operators: Sequence[VerifyKey]
@@ -389,3 +394,38 @@ def _check_cosigned(
         none = (f"quorum {trusted.quorum[:80]!a} asked for; no cosigned head", Word.UNANCHORED)
         findings.skip(rule, *(doubts or [none])[0])
     return heads
+
+
+def _check_revoked(
+    statements: Sequence[bytes],
+    operators: Sequence[VerifyKey],
+    found: Survey,
+    seen: Anchored,
+    findings: Findings,
+) -> None:
+    """Let a stolen key count for what it signed before the theft, or what an outsider saw."""
+    rule = "revocation"
+    told = []
+    for data in statements:
+        try:
+            revocation = read_revocation(data, operators)
+        except LedgerError as error:
+            findings.skip(rule, f"not a revocation to go by: {error}", Word.CANNOT_DECIDE)
+            continue
+        if revocation.key not in found.epochs:
+            continue
+        since, size = revocation.trusted_size, found.signed_by(revocation.key)
+        if max(since, seen.size) >= size:
+            told.append(f"a key was stolen after {since} entries; all it signed was seen in time")
+            continue
+        reason = (
+            f"the key of epoch {found.epochs.index(revocation.key)} was stolen after {since} "
+            f"entries ({revocation.reason!a:.200}); entries {max(since, seen.size)} to {size - 1} "
+            "rest on it alone"
+        )
+        findings.fail(rule, reason, Word.CANNOT_DECIDE)
+    if rule not in findings:
+        if told:
+            findings.passed(rule, "; ".join(told))
+        else:
+            findings.does_not_apply(rule, "no key of this log is known to be stolen")

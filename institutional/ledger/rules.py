@@ -84,6 +84,14 @@ RULES = (
         "The governance graph beside the log is not the one in force during the run.",
     ),
     Rule(
+        "revocation",
+        _I,
+        "no entry rests on a key that was stolen before it signed",
+        "CANNOT DECIDE: the operator says that a key was stolen, and entries after that were seen "
+        "by nobody else in time: they may be the thief's. A head that was kept, cosigned or "
+        "stamped before the theft became known settles it for what it covers.",
+    ),
+    Rule(
         "private",
         _I,
         "every private value that is shown is the one that was committed to",

@@ -57,6 +57,10 @@ class Survey:
         """The key that may sign a head of `size` entries, or of more than are here."""
         return self.epochs[bisect_left(self.boundaries, size)]
 
+    def signed_by(self, key: VerifyKey) -> int:
+        """How many entries the last head that this key, one of `epochs`, signed covers."""
+        return (*self.boundaries, self.size)[self.epochs.index(key)]
+
 
 def survey(
     file: BinaryIO, key: VerifyKey, *, run: str, sizes_asked: Collection[int] = ()

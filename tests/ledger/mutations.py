@@ -7,7 +7,6 @@ The run is audited with the operator's key and a remembered head, where only VER
 and again with the key alone, where UNANCHORED is. Exits 1 if anything was accepted, or raised.
 """
 
-import shutil
 import sys
 import tempfile
 import time
@@ -15,12 +14,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
-from institutional.ledger.audit import audit
-from institutional.ledger.verdict import Verdict, Word
-from institutional.selftest.attacks import ATTACKS, Mutant
-from institutional.selftest.forging import CHECKPOINT, GRAPH, LOG, MANIFEST
+from institutional.ledger.verdict import Word
+from institutional.selftest.attacks import ATTACKS
+from institutional.selftest.trial import Outcome, Trial
 
 RUNS = Path(__file__).parents[2] / "runs"
 EXAMPLE = RUNS / "example" / "institutional-divider_forgiving-0000"
@@ -29,61 +26,14 @@ ALL = 10**9
 SPREAD = {"insert": 1000, "truncate": 5000}  # of each file; all else is taken whole
 
 
-class Outcome(NamedTuple):
-    """What the audit said of one mutant, with an anchor and without, and which checks said so."""
-
-    mutant: str
-    anchored: Word
-    alone: Word
-    caught_by: tuple[str, ...]
-
-
-class Laid:
-    """A copy of a run on which mutants are laid one after the other."""
-
-    def __init__(self, folder: Path, run: Path = EXAMPLE) -> None:
-        self.folder = folder
-        shutil.copytree(run, folder)
-        present = (name for name in (MANIFEST, GRAPH, LOG, CHECKPOINT) if (run / name).is_file())
-        self.files = {name: (run / name).read_bytes() for name in present}
-        self.head = self.files[CHECKPOINT].decode()
-
-    def judge(self, mutant: Mutant, *, alone: bool = True) -> Outcome:
-        """Audit the run with `mutant` laid over it, and take it off again."""
-        assert any(self.files.get(name) != data for name, data in mutant.files.items()), mutant.what
-        for name, data in mutant.files.items():
-            self._put(name, data)
-        try:
-            verdict = self.audited(self.head)
-            without = self.audited(None).word if alone else Word.UNANCHORED
-        finally:
-            for name in mutant.files:
-                self._put(name, self.files.get(name))
-        gravest = tuple(check.id for check in verdict.findings if check.word == verdict.word)
-        return Outcome(mutant.what, verdict.word, without, gravest)
-
-    def audited(self, head: str | None) -> Verdict:
-        """Return the verdict on the copy as it is; its report is written, to see that it can be."""
-        verdict = audit(self.folder, TRUST, head)
-        assert str(verdict)
-        assert verdict.as_json()
-        return verdict
-
-    def _put(self, name: str, data: bytes | None) -> None:
-        if data is None:
-            (self.folder / name).unlink(missing_ok=True)
-        else:
-            (self.folder / name).write_bytes(data)
-
-
 def outcomes(name: str, *, spread: int, part: int = 0, parts: int = 1) -> Iterator[Outcome]:
     """Judge the mutants of the attack called `name`, or every `parts`-th of them from `part` on."""
     attack = next(attack for attack in ATTACKS if attack.name == name)
     with tempfile.TemporaryDirectory() as scratch:
-        laid = Laid(Path(scratch) / "run")
-        for number, mutant in enumerate(attack.mutants(laid.files, spread)):
+        trial = Trial(EXAMPLE, Path(scratch) / "run", trust=TRUST)
+        for number, mutant in enumerate(attack.mutants(trial.files, spread)):
             if number % parts == part:
-                yield laid.judge(mutant)
+                yield trial.judge(mutant)
 
 
 def accepted(outcome: Outcome) -> bool:

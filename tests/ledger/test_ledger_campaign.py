@@ -3,15 +3,16 @@
 import json
 
 import pytest
-from mutations import ATTACKS, EXAMPLE, TRUST, Laid, accepted, outcomes
+from mutations import ATTACKS, EXAMPLE, TRUST, accepted, outcomes
 
 from institutional.ledger.audit import audit
 from institutional.ledger.manifest import parse_envelope
 from institutional.ledger.note import parse_vkey
 from institutional.ledger.trust import parse_trust
 from institutional.ledger.verdict import Word
-from institutional.selftest.attacks import Mutant, roll_backs
+from institutional.selftest.attacks import roll_backs
 from institutional.selftest.forging import CHECKPOINT, LOG, MANIFEST, records_of, stranger
+from institutional.selftest.trial import Trial
 
 NAMES = [attack.name for attack in ATTACKS]
 
@@ -58,8 +59,13 @@ def test_a_roll_back_is_proven_by_a_remembered_head_and_by_nothing_else():
         assert (outcome.anchored, outcome.alone) == (Word.DIVERGED, Word.INCOMPLETE)
 
 
-def test_attacks_are_named_once_and_the_same_files_give_the_same_mutants(tmp_path):
-    files = Laid(tmp_path / "run").files
+@pytest.fixture
+def trial(tmp_path):
+    return Trial(EXAMPLE, tmp_path / "run", trust=TRUST)
+
+
+def test_attacks_are_named_once_and_the_same_files_give_the_same_mutants(trial):
+    files = trial.files
 
     assert len(set(NAMES)) == len(NAMES)
     for attack in ATTACKS:
@@ -68,28 +74,40 @@ def test_attacks_are_named_once_and_the_same_files_give_the_same_mutants(tmp_pat
         assert all(changed), attack.name
 
 
-def test_a_strangers_run_is_sound_under_the_strangers_key(tmp_path):
+def test_a_strangers_run_is_sound_under_the_strangers_key(trial):
     """So that what refuses it is the key, and no clumsiness of the forger."""
-    laid = Laid(tmp_path / "run")
-    theirs = stranger(laid.files)
-    laid.judge(Mutant("other", {name: theirs[name] for name in (LOG, CHECKPOINT, MANIFEST)}))
+    theirs = stranger(trial.files)
     for name, data in theirs.items():
-        (laid.folder / name).write_bytes(data)
-    payload = json.loads(parse_envelope(theirs[MANIFEST]).payload)
-    key = payload["predicate"]["key"]
+        (trial.folder / name).write_bytes(data)
+    key = json.loads(parse_envelope(theirs[MANIFEST]).payload)["predicate"]["key"]
 
     assert parse_trust(key).keys == (parse_vkey(key),)
-    assert audit(laid.folder, key, theirs[CHECKPOINT].decode()).word == Word.VERIFIED
-    assert audit(laid.folder, TRUST).word == Word.CANNOT_DECIDE
+    assert audit(trial.folder, key, theirs[CHECKPOINT].decode()).word == Word.VERIFIED
+    assert audit(trial.folder, TRUST).word == Word.CANNOT_DECIDE
 
 
-def test_a_run_is_left_as_it_was_by_the_attacks_on_its_copy(tmp_path):
-    before = (EXAMPLE / "ledger" / "log.wal").read_bytes()
-    laid = Laid(tmp_path / "run")
+def test_every_verdict_on_an_attacked_run_can_be_told(trial):
+    """As text and as JSON, whatever was found."""
     for attack in ATTACKS:
-        laid.judge(next(attack.mutants(laid.files, 2)))
+        for mutant in attack.mutants(trial.files, 3):
+            for name, data in mutant.files.items():
+                if data is None:
+                    (trial.folder / name).unlink(missing_ok=True)
+                else:
+                    (trial.folder / name).write_bytes(data)
+            verdict = trial.audited(trial.head)
+            assert json.loads(json.dumps(verdict.as_json()))["exit_code"] == verdict.exit_code
+            assert str(verdict.word) in str(verdict)
+            for name, data in trial.files.items():
+                (trial.folder / name).write_bytes(data)
 
-    assert laid.audited(laid.head).word == Word.VERIFIED
-    assert (EXAMPLE / "ledger" / "log.wal").read_bytes() == before
+
+def test_a_run_is_left_as_it_was_by_the_attacks_on_its_copy(trial):
+    before = (EXAMPLE / LOG).read_bytes()
+    for attack in ATTACKS:
+        trial.judge(next(attack.mutants(trial.files, 2)))
+
+    assert trial.audited(trial.head).word == Word.VERIFIED
+    assert (EXAMPLE / LOG).read_bytes() == before
     assert b"".join(records_of(before)) == before
-    assert len(list(roll_backs(laid.files, 3))) == 6
+    assert len(list(roll_backs(trial.files, 3))) == 6

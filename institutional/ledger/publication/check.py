@@ -295,7 +295,7 @@ class _Work:
             findings.skip(rule, reason)
         elif kept.root != head.root:
             note = self.proof.note.decode(errors="replace")
-            self.seen = Anchored(self.seen.anchor, (self.remembered, note))
+            self.seen = Anchored(self.seen.anchor, evidence=(self.remembered, note))
             reason = f"the same key signed another history of {head.size} entries"
             findings.fail(rule, reason, Word.DIVERGED)
         else:

@@ -125,12 +125,12 @@ def parse_enclosure(extra: bytes) -> Enclosure:
     """Return what an extra line encloses; raises LedgerError when it is not one of ours."""
     match canonical.decode(extra):
         case {
-            "v": 1,
+            "v": int(version),
             "entry": str(entry),
             "manifest": str(manifest),
             "rotations": list(rotations),
             **no_more,
-        } if not no_more:
+        } if not no_more and version == 1 and not isinstance(version, bool):
             return Enclosure(entry.encode(), manifest.encode(), tuple(map(_rotation, rotations)))
     raise LedgerError("the extra line of the proof is not one of this program's")
 
