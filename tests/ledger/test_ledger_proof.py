@@ -523,7 +523,7 @@ def test_a_damaged_publication_gives_no_proof(tmp_path, name):
         ("index 3\n", "extra YQ==\nextra YQ==\nindex 3\n"),
         ("index 3\n", "index 3\nextra YQ==\n"),
         ("index 3\n", "index 3\nAAAA\n"),
-        ("index 3\n", "index 3\n" + "A" * 43 + "=\n" * 200),
+        ("index 3\n", "index 3\n" + ("A" * 43 + "=\n") * 200),
         ("index 3\n", "index 3\n\n"),
         ("=\n\ninst", "=\n\n\ninst"),
         ("=\n\ninst", "=\ninst"),

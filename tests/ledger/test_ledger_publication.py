@@ -78,12 +78,31 @@ def test_what_is_published_is_what_the_run_recorded(small, tmp_path):
 
 
 def test_publishing_again_writes_nothing(small, tmp_path):
-    before = contents(small)
+    def state():
+        return {path: path.stat().st_ino for path in small.rglob("*")}, contents(small)
+
+    before = state()
 
     done = publish(tmp_path / "run", small)
 
     assert (done.earlier, done.size, done.written) == (7, 7, 0)
-    assert contents(small) == before
+    assert state() == before
+
+
+def test_every_file_and_folder_is_on_the_disk_before_the_head_names_it(tmp_path, monkeypatch):
+    write_rotated(tmp_path / "run")
+    out, synced, real = tmp_path / "out", set(), os.fsync
+
+    def fsync(descriptor):
+        real(descriptor)
+        if not (out / "checkpoint").exists():
+            synced.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    publish(tmp_path / "run", out)
+
+    assert {path.stat().st_ino for path in [out.parent, out, *out.rglob("*")]} <= synced
+    assert (out / "checkpoint").exists()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 255, 256, 257, 512, 1000])
@@ -189,6 +208,15 @@ def test_a_cosigned_head_is_published_and_not_replaced_by_a_plain_one(tmp_path):
     assert fsck(tmp_path / "out", TRUSTED).findings == []
 
 
+def test_a_cosigned_head_that_the_log_has_outgrown_is_not_published(tmp_path):
+    first, second = growing(tmp_path / "run", [3, 5])
+    (tmp_path / "run/ledger/cosigned").write_bytes(first)
+
+    publish(tmp_path / "run", tmp_path / "out")
+
+    assert (tmp_path / "out/checkpoint").read_bytes() == second
+
+
 # --- what is refused
 
 
@@ -210,6 +238,13 @@ def test_a_log_that_does_not_end_in_a_head_is_not_published(tmp_path, tail):
         file.write(tail)
 
     with pytest.raises(LedgerError, match="set aside when the run is resumed"):
+        publish(tmp_path / "run", tmp_path / "out")
+
+
+def test_an_empty_log_is_not_published(tmp_path):
+    Writer(tmp_path / "run")
+
+    with pytest.raises(LedgerError, match="no signed head covers the entries from 0 on"):
         publish(tmp_path / "run", tmp_path / "out")
 
 
@@ -333,9 +368,10 @@ def test_an_altered_publication_is_not_repaired_in_silence(tmp_path):
     next(log)
     publish(run, out)
     next(log)
-    for name in ("tile/0/000", "tile/entries/000", "tile/0/001.p/44", "graph.yaml"):
+    names = ("tile/0/000", "tile/entries/000", "tile/0/001.p/44", "graph.yaml", "checkpoint")
+    for name in names:
         good = (out / name).read_bytes()
-        (out / name).write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        (out / name).write_bytes(good[:-9] + bytes([good[-9] ^ 1]) + good[-8:])
         head = (out / "checkpoint").read_bytes()
 
         with pytest.raises(LedgerError, match=r"not what was published|does not verify"):

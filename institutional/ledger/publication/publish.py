@@ -21,7 +21,7 @@ from typing import NamedTuple
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import read_small, replace, sync_folder
 from institutional.ledger.manifest import FILE_NAME
-from institutional.ledger.note import MAX_NOTE_BYTES, Checkpoint, parse_checkpoint, parse_note
+from institutional.ledger.note import MAX_NOTE_BYTES, open_checkpoint, parse_checkpoint, parse_note
 from institutional.ledger.publication.fsck import CHECKPOINT, GRAPH, HEADS, KEYS, fsck
 from institutional.ledger.publication.source import Log, key_lines, read_log, stored_entries
 from institutional.ledger.publication.tiles import (
@@ -58,14 +58,13 @@ def publish(run: Path, out: Path) -> Publication:
     """
     try:
         published = _published(out)
-        before = parse_checkpoint(parse_note(published).text) if published else None
-        earlier = before.size if before else 0
+        earlier = parse_checkpoint(parse_note(published).text).size if published else 0
         log = read_log(run, size_asked=earlier)
         out.mkdir(parents=True, exist_ok=True)
         with _locked(out):
             if _published(out) != published:
                 raise LedgerError(f"{out}: another process has published there; publish again")
-            _check_place(out, log, before)
+            _check_place(out, log, published)
             written = _write(run, out, log, published, earlier)
     except OSError as error:
         raise LedgerError(
@@ -117,7 +116,7 @@ def _published(out: Path) -> bytes | None:
     return note
 
 
-def _check_place(out: Path, log: Log, before: Checkpoint | None) -> None:
+def _check_place(out: Path, log: Log, published: bytes | None) -> None:
     """Raise LedgerError unless `out` is empty or holds an earlier state of this very log."""
     held = {path.name for path in out.iterdir()} - {_PART}
     if not held:
@@ -126,21 +125,26 @@ def _check_place(out: Path, log: Log, before: Checkpoint | None) -> None:
         same = read_small(out / FILE_NAME, limit=len(log.declared)) == log.declared
     except (FileNotFoundError, LedgerError):
         same = False
-    if not same or (before is None and held - _OURS):
+    if not same or (published is None and held - _OURS):
         raise LedgerError(
             f"{out}: holds something else than an earlier publication of this log\n"
             "  choose an empty folder, or one that does not exist"
         )
-    if before is None:
+    if published is None:
         return
-    if before.size > log.size:
+    size = parse_checkpoint(parse_note(published).text).size
+    if size > log.size:
         raise LedgerError(
-            f"{out}: {before.size} entries are published, this log has {log.size}\n"
+            f"{out}: {size} entries are published, this log has {log.size}\n"
             "  it was rolled back, or this is an old copy of the run"
         )
-    if before.root != log.root_at or before.origin != log.manifest.origin:
+    try:
+        before = open_checkpoint(published, log.key_at(size))
+    except LedgerError as error:
+        raise LedgerError(f"{out / CHECKPOINT}: not what was published: {error}") from error
+    if before.root != log.root_at:
         raise LedgerError(
-            f"{out}: the {before.size} entries published there do not begin this log\n"
+            f"{out}: the {size} entries published there do not begin this log\n"
             "  two histories under one key: keep both folders as evidence"
         )
 

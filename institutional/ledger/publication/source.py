@@ -4,6 +4,7 @@ Reading refuses anything that is not whole; `audit` is what grades a damaged log
 """
 
 import contextlib
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -46,6 +47,10 @@ class Log(NamedTuple):
     root_at: bytes | None
     keys: tuple[VerifyKey, ...]
     boundaries: tuple[Boundary, ...]
+
+    def key_at(self, size: int) -> VerifyKey:
+        """The key that may sign a head of `size` entries."""
+        return self.keys[bisect_left(self.boundaries, size, key=lambda boundary: boundary.size)]
 
 
 def read_log(run: Path, *, size_asked: int = 0) -> Log:
