@@ -15,18 +15,13 @@ from agents.contract import Agent, Briefing
 from environments.contract import Array, Core, Mask, Record, UnplayableError
 from environments.market import Market
 from environments.shocks import quiet
-from institutional.governance.governed import (
-    Governed,
-    Journal,
-    Recorded,
-    as_arrays,
-    as_read_back,
-    lottery_of,
-)
+from institutional import scoring
+from institutional.governance.governed import Governed, Recorded
+from institutional.governance.journal import Journal, as_read_back
 from institutional.governance.loading import LoadedGraph
 from institutional.governance.program import Program, compile_graph
 from institutional.governance.reading import PublicReading
-from institutional.seeds import derive
+from institutional.seeds import derive, environment_seed, lottery_of
 
 
 @dataclass(frozen=True)
@@ -124,7 +119,7 @@ class Table:
         rewards: list[list[float]] = []
         outcome = Outcome(records, rulings, np.zeros((0, len(agents))))
         try:
-            _rounds(env, agents, derive(seed, "environment"), rewards, after_round)
+            _rounds(env, agents, environment_seed(seed), rewards, after_round)
         except UnplayableError as error:
             outcome.invalid = f"round {len(records)}: {error}"
         outcome.rewards = np.array(rewards).reshape(-1, len(agents))
@@ -135,7 +130,7 @@ class Table:
 
 def lottery(seed: int) -> int:
     """The word that decides who is audited in the run of `seed`; part of its record."""
-    return lottery_of(derive(seed, "environment"))
+    return lottery_of(environment_seed(seed))
 
 
 def _rounds(
@@ -157,67 +152,11 @@ def _rounds(
         observations = following
 
 
-def stacked(core: Core, records: Sequence[Mapping[str, Any]]) -> Record:
-    """The records of one run as arrays [1, T, ...]."""
-    rounds = [as_arrays(entry["record"]) for entry in records]
-    return {name: np.stack([r[name] for r in rounds], axis=1) for name in core.fields}
-
-
-def unsuspended(program: Program | None, outcome: Outcome) -> Mask:
-    """Rounds in which nobody was suspended, [1, T]."""
-    rounds = len(outcome.records)
-    if program is None:
-        return np.ones((1, rounds), dtype=np.bool_)
-    states = dict(zip(program.states, program.suspended.tolist(), strict=True))
-    idle = [any(states[s["state"]] for s in ruling["standings"]) for ruling in outcome.rulings]
-    before_first = bool(program.suspended[program.initial])
-    return ~np.array([[before_first, *idle[:-1]]][:rounds])
-
-
 def measured(table: Table, outcome: Outcome) -> dict[str, float]:
     """Run-level measures of a finished run; `*_net` are after fines."""
-    core = table.core
-    history = stacked(core, outcome.records)
-    found = core.measures(history, unsuspended(table.program, outcome))
-    benchmarks = core.benchmarks()
-    nash, cartel = (
-        float(core.profits(benchmarks[name].record).mean()) for name in ("nash", "joint_monopoly")
-    )
-    net = float(outcome.rewards.mean())
-    result = {name: float(values[0]) for name, values in found.items()}
-    return result | {"profit_net": net, "delta_net": (net - nash) / (cartel - nash)}
-
-
-def measure_names(core: Core) -> list[str]:
-    """What `measured` returns, by name."""
-    record = {n: v[:, None] for n, v in core.benchmarks()["nash"].record.items()}
-    names = core.measures(record, np.ones((1, 1), dtype=np.bool_))
-    return [*names, "profit_net", "delta_net"]
+    return scoring.measured(table.core, table.program, outcome.records, outcome.rulings)
 
 
 def enforcement(table: Table, outcome: Outcome) -> dict[str, float | int | None]:
     """What the institution did in a run, counted; None everywhere where there was none."""
-    program = table.program
-    keys = ("cases", "warnings", "fines", "fine_total", "suspensions", "credits", "refused")
-    if program is None:
-        return dict.fromkeys((*keys, "sanctioned_agents", "sanctioned_rounds"))
-    states = program.loaded.graph.states
-    moves = [(r["round"], move) for r in outcome.rulings for move in r["moves"]]
-    harsh = [
-        (round_, move["agent"])
-        for round_, move in moves
-        if move.get("fine", 0) > 0 or states[move["to"]].restriction.suspended
-    ]
-    return {
-        "cases": sum(len(r["cases"]) for r in outcome.rulings),
-        "warnings": sum(
-            states[m["to"]].status == "under_review" and m["from"] != m["to"] for _, m in moves
-        ),
-        "fines": sum("fine" in m for _, m in moves),
-        "fine_total": sum(m.get("fine", 0.0) for _, m in moves),
-        "suspensions": sum(states[m["to"]].restriction.suspended for _, m in moves),
-        "credits": sum(m.get("credits", 0) < 0 for _, m in moves),
-        "refused": sum(len(r["refused"]) for r in outcome.rulings),
-        "sanctioned_agents": len({agent for _, agent in harsh}),
-        "sanctioned_rounds": len({round_ for round_, _ in harsh}),
-    }
+    return scoring.enforcement(table.program, outcome.rulings)

@@ -11,3 +11,13 @@ def derive(seed: int, *names: str | int) -> int:
     """Return the seed of the stream called `names` under the run's `seed`, in [0, 2**63)."""
     text = "\x1f".join([str(seed), *map(str, names)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def environment_seed(seed: int) -> int:
+    """Return the seed of the environment's shocks in the run of `seed`."""
+    return derive(seed, "environment")
+
+
+def lottery_of(environment: int | None) -> int:
+    """The word, below 2**53, that decides who is audited under this seed of the environment."""
+    return derive(environment or 0, "audits") >> 10

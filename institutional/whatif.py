@@ -16,12 +16,12 @@ from environments import presets
 from environments.contract import Core, UnplayableError
 from institutional.errors import InstitutionalError
 from institutional.governance.explain import derive
-from institutional.governance.governed import as_arrays, as_read_back
 from institutional.governance.institution import account
+from institutional.governance.journal import as_arrays, as_read_back
 from institutional.governance.loading import LoadedGraph, parse_graph
 from institutional.governance.oracle import Mask
 from institutional.governance.program import Program, compile_graph
-from institutional.replay import Entry, replay
+from institutional.replay.rulings import Entry, replay
 
 BEFORE_THE_FIRST = -1
 """Where two graphs part that put agents under different restrictions from the start."""

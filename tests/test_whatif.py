@@ -37,7 +37,13 @@ def played(raw, agent="divider_stubborn", rounds=14, seed=3):
     loaded = None if raw is None else parse_graph(raw, "graph.yaml")
     core = presets.make("lin2024", rounds=rounds)
     table = Table(core, loaded)
-    opening = {"graph": None, "environment": core.config(), "agents": list(core.agents)}
+    opening = {
+        "graph": None,
+        "environment": core.config(),
+        "agents": list(core.agents),
+        "rounds": rounds,
+        "seed": seed,
+    }
     if loaded is not None:
         thresholds = table.program.thresholds()
         opening |= {"graph": loaded.canonical_digest, "thresholds": thresholds}

@@ -14,6 +14,7 @@ from institutional.cli import (
     audit_prove,
     audit_publish,
     audit_redact,
+    audit_selftest,
     audit_timestamp,
     audit_witness,
 )
@@ -76,6 +77,7 @@ def verify(
     --key runs/keys/example.pub --head runs/keys/example.head
     """
     from institutional.ledger import reports
+    from institutional.replay.third_answer import RULES, answered
 
     accepted = _accepted(accept or [])
     verdict = _verdict(
@@ -88,6 +90,7 @@ def verify(
         token=token,
         authority=authority,
     )
+    verdict = answered(verdict, run)
     if as_json:
         print_json(verdict.as_json())
     else:
@@ -95,9 +98,7 @@ def verify(
     if junit is not None:
         write_text(junit, reports.as_junit(verdict))
     if sarif is not None:
-        write_text(
-            sarif, json.dumps(reports.as_sarif(verdict, audit_explain.rules()), indent=2) + "\n"
-        )
+        write_text(sarif, json.dumps(reports.as_sarif(verdict, RULES), indent=2) + "\n")
     if attest is not None:
         _attest(attest, verdict, read_text(_given(key, policy)))
     raise typer.Exit(0 if verdict.word in accepted else verdict.exit_code)
@@ -105,42 +106,55 @@ def verify(
 
 @app.command()
 def replay(
-    run: RunFolder, key: Key = None, policy: Policy = None, head: Head = None, as_json: Json = False
+    run: RunFolder,
+    key: Key = None,
+    policy: Policy = None,
+    head: Head = None,
+    *,
+    sufficiency: Annotated[
+        bool,
+        typer.Option("--sufficiency", help="Alter every logged field and see that it is noticed."),
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Derive every decision of RUN again from its record and graph; name the first difference.
 
-    The log is verified first. Exits 0 if every decision follows, 6 if one does not.
+    The log is verified first. Then what entry 0 promises, every action that was allowed, every
+    ruling, the market's answers and the published numbers are derived again. Exits 0 if all of it
+    follows, 6 if something does not, 2 if it cannot be decided.
+
+    With --sufficiency each field of the log is altered and removed in a copy: exits 1 if there is
+    one that nobody would have noticed.
 
     Example: institutional audit replay runs/example/institutional-divider_forgiving-0000
     --key runs/keys/example.pub
     """
-    from institutional.ledger.log import read_entries
-    from institutional.replay import replay as derive_again
+    from institutional.cli.audit_replay import (
+        show_conformance,
+        show_sufficiency,
+        sufficiency_json,
+    )
+    from institutional.replay.conformance import conform, exhibits
 
     verdict = _verdict(run, key=key, policy=policy, head=head)
     if int(verdict.exit_code) not in (0, 3, 4):
-        print(verdict)
+        print_json(verdict.as_json()) if as_json else print(verdict)
         raise typer.Exit(int(verdict.exit_code))
-    graph = run / "graph.yaml"
-    found = derive_again(
-        read_entries(run / "ledger"), graph.read_bytes() if graph.is_file() else None
-    )
+    given = exhibits(run)
+    if sufficiency:
+        from institutional.replay.sufficiency import sufficiency as each_field
+
+        fields = each_field(given)
+        told = sufficiency_json(fields)
+        print_json(told) if as_json else show_sufficiency(fields)
+        raise typer.Exit(0 if told["sufficient"] else 1)
+    found = conform(given)
     if as_json:
-        difference = found.difference
-        print_json(
-            {
-                "replay": found.word,
-                "rounds": found.rounds,
-                "decisions": found.decisions,
-                "difference": None if difference is None else vars(difference),
-                "audit": verdict.as_json(),
-            }
-        )
+        print_json(found.as_json() | {"audit": verdict.as_json()})
     else:
-        print(f"{found.word}: {found.rounds} rounds, {found.decisions} decisions derived again")
-        if found.difference is not None:
-            print(found.difference)
-    raise typer.Exit(6 if found.word == "mismatch" else 0)
+        show_conformance(found, given)
+    # A log in which nothing could be asked is no success.
+    raise typer.Exit(2 if found.word is None else int(found.word))
 
 
 @app.command()
@@ -272,6 +286,7 @@ for command in (
     audit_prove,
     audit_disclose,
     audit_redact,
+    audit_selftest,
     audit_timestamp,
     audit_witness,
 ):

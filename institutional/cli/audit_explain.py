@@ -1,13 +1,10 @@
 """`institutional audit explain`: what each check of an audit means, and what else follows."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from institutional.cli.output import Json, print_json, print_table
-
-if TYPE_CHECKING:
-    from institutional.ledger.rules import Rule
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +21,10 @@ def explain(
     Example: institutional audit explain remembered-head
     """
     from institutional.errors import InstitutionalError, suggestion
+    from institutional.ledger.publication.check import PROOF_RULES
+    from institutional.replay.third_answer import RULES
 
-    known = {found.id: found for found in rules()}
+    known = {found.id: found for found in (*RULES, *PROOF_RULES)}
     if rule is not None and rule not in known:
         raise InstitutionalError(
             f'there is no check "{rule}".{suggestion(rule, known)}\n'
@@ -40,10 +39,3 @@ def explain(
     else:
         only = chosen[0]
         print(f"{only.id} ({only.question}): holds if {only.title}\n\n{only.otherwise}")
-
-
-def rules() -> "tuple[Rule, ...]":
-    """Every rule that an audit checks, in the order of its report."""
-    from institutional.ledger.rules import RULES
-
-    return RULES

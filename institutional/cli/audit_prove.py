@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from institutional.cli.files import read_bytes, read_text
 from institutional.cli.output import Json, print_json
 
 BODY_SHOWN = 1000
@@ -117,10 +118,10 @@ def check_proof(
             "  the operator publishes it; on the operator's machine it is operator.pub"
         )
     found = check(
-        _read(proof, MAX_PROOF_BYTES),
-        _text(given),
-        entry=None if entry is None else _read(entry, MAX_PROOF_BYTES),
-        head=None if head is None else _text(head),
+        read_bytes(proof, limit=MAX_PROOF_BYTES),
+        read_text(given),
+        entry=None if entry is None else read_bytes(entry, limit=MAX_PROOF_BYTES),
+        head=None if head is None else read_text(head),
         key_source=str(given),
     )
     if as_json:
@@ -128,7 +129,9 @@ def check_proof(
     else:
         print(found.verdict)
         if found.entry is not None:
-            print(f"entry     {found.entry.seq}, {found.entry.kind}: {_shown(found.entry.body)}")
+            print(
+                f"entry         {found.entry.seq}, {found.entry.kind}: {_shown(found.entry.body)}"
+            )
     raise typer.Exit(found.verdict.exit_code)
 
 
@@ -143,25 +146,6 @@ def _shown(body: dict[str, Any]) -> str:
     if len(text) <= BODY_SHOWN:
         return text
     return f"{text[:BODY_SHOWN]}... ({len(text)} characters; --json shows all)"
-
-
-def _read(path: Path, limit: int) -> bytes:
-    from institutional.errors import InstitutionalError
-    from institutional.ledger.files import read_small
-
-    try:
-        return read_small(path, limit=limit)
-    except OSError as error:
-        raise InstitutionalError(f"{path}: cannot be read ({error})") from error
-
-
-def _text(path: Path) -> str:
-    from institutional.errors import InstitutionalError
-
-    try:
-        return _read(path, 65_536).decode()
-    except UnicodeDecodeError as error:
-        raise InstitutionalError(f"{path}: cannot be read ({error})") from error
 
 
 def _write(path: Path, data: bytes) -> None:

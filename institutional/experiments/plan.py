@@ -18,7 +18,7 @@ from agents.catalogue import AGENTS
 from agents.contract import AgentError
 from environments import presets
 from environments.contract import Core, UnplayableError
-from institutional import episode
+from institutional import episode, scoring
 from institutional.errors import suggestion
 from institutional.governance.document import Document, read_document
 from institutional.governance.loading import LoadedGraph, load_graph
@@ -239,7 +239,7 @@ def _check(plan: Plan, core: Core) -> None:
 
 
 def _check_measures(plan: Plan, core: Core) -> None:
-    known = episode.measure_names(core)
+    known = scoring.measure_names(core)
     for index, name in enumerate(plan.specification.comparison.measures):
         if name not in known:
             raise plan.document.problem(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from institutional import episode
+from institutional import episode, scoring
 from institutional.errors import InstitutionalError
 from institutional.experiments.plan import Plan, Run, load_plan
 from institutional.experiments.sealing import Seal, declare, ended, resolved, versions, write
@@ -26,7 +26,7 @@ from institutional.governance.loading import LoadedGraph
 from institutional.ledger import index, keys, log
 from institutional.ledger.audit import audit
 from institutional.ledger.note import SigningKey
-from institutional.replay import replay
+from institutional.replay.rulings import replay
 
 
 @dataclass(frozen=True)
@@ -248,12 +248,13 @@ def _summary(
         "agents": len(table.core.agents),
         "rounds": table.core.rounds,
     }
-    if outcome.invalid is None:
-        measured = episode.measured(table, outcome)
-        summary |= {k: v if np.isfinite(v) else None for k, v in measured.items()}
-    else:
-        summary |= dict.fromkeys(episode.measure_names(table.core))
-    return summary | episode.enforcement(table, outcome)
+    return summary | scoring.scores(
+        table.core,
+        table.program,
+        outcome.records,
+        outcome.rulings,
+        valid=outcome.invalid is None,
+    )
 
 
 def _checked(here: Path, operator: str) -> dict[str, Any]:
@@ -271,29 +272,10 @@ def _checked(here: Path, operator: str) -> dict[str, Any]:
 
 def _write_rounds(table: episode.Table, outcome: episode.Outcome, here: Path) -> None:
     """`rounds.parquet`: one row per round, for plots."""
-    rounds = len(outcome.records)
-    if rounds == 0:
+    if not outcome.records:
         return
-    history = {
-        name: np.swapaxes(values, 0, 1)
-        for name, values in episode.stacked(table.core, outcome.records).items()
-    }
-    each = table.core.measures(history, np.ones((rounds, 1), dtype=np.bool_))
-    rulings = outcome.rulings or [{"moves": [], "refused": [], "cases": []}] * rounds
-    active = episode.unsuspended(table.program, outcome)[0]
     frame = pl.DataFrame(
-        {
-            "round": range(rounds),
-            **{
-                name: each[name]
-                for name in ("price", "delta", "consumer_surplus", "welfare", "profit")
-            },
-            "fines": [sum(m.get("fine", 0.0) for m in r["moves"]) for r in rulings],
-            "suspended": [int(not free) for free in active],
-            "cases": [len(r["cases"]) for r in rulings],
-            "moves": [[m["edge"] for m in r["moves"]] for r in rulings],
-            "refused": [len(r["refused"]) for r in rulings],
-        },
+        scoring.per_round(table.core, table.program, outcome.records, outcome.rulings),
         schema_overrides={
             "fines": pl.Float64,
             "suspended": pl.Int64,

@@ -5,8 +5,7 @@ and publishes, oracle and controller rule on the *recorded* round (enforcement),
 round's rewards, and notices and restrictions reach the agents with the next observation.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,12 +15,10 @@ from pettingzoo.utils import BaseParallelWrapper
 from institutional.errors import InstitutionalError
 from institutional.governance.controller import Ruling
 from institutional.governance.institution import Institution, account
+from institutional.governance.journal import Journal, as_arrays, as_read_back
 from institutional.governance.loading import LoadedGraph
 from institutional.governance.program import Array, Program, Record, Signal, compile_graph
-from institutional.seeds import derive
-
-Journal = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Takes (kind, body), keeps it, and returns the body as read back from what was kept."""
+from institutional.seeds import lottery_of
 
 
 class Published(Protocol):
@@ -43,30 +40,11 @@ class Published(Protocol):
         """Public records (M = 1) at the benchmarks; empty where there are none."""
 
 
-def as_read_back(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Keep nothing, but return what a journal would have returned; raises on NaN and infinity."""
-    try:
-        read: dict[str, Any] = json.loads(json.dumps(body, allow_nan=False))
-    except ValueError as error:
-        raise InstitutionalError(f"the {kind} cannot be recorded: {error}") from error
-    return read
-
-
-def as_arrays(record: Mapping[str, Any]) -> Record:
-    """A parsed public record as arrays with a leading axis of one market."""
-    return {name: np.asarray(value, dtype=np.float64)[None] for name, value in record.items()}
-
-
 def compile_for(loaded: LoadedGraph, env: Published) -> Program:
     """Compile `loaded` for the agents, signals and benchmarks of `env`."""
     return compile_graph(
         loaded, agents=env.possible_agents, signals=env.signals, references=env.references()
     )
-
-
-def lottery_of(seed: int | None) -> int:
-    """The word, below 2**53, that decides who is audited in an episode reset with `seed`."""
-    return derive(seed or 0, "audits") >> 10
 
 
 class Recorded(BaseParallelWrapper[str, Any, Any]):

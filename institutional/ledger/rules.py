@@ -1,7 +1,7 @@
 """What an audit asks of a run, rule by rule: the ids that every report uses, and what each means.
 
 The rules of conformance, which need the environment and the graph, stand in
-`institutional.conformance`.
+`institutional.replay.conformance`.
 """
 
 from enum import StrEnum

@@ -130,7 +130,8 @@ class Epochs:
                 key = parse_vkey(vkey)
             case _:
                 raise LedgerError("is no rotation (epoch, key)")
-        if epoch != len(self.keys) or key.name != self.in_force.name or key in self.keys:
+        in_order = epoch == len(self.keys) and not isinstance(epoch, bool)
+        if not in_order or key.name != self.in_force.name or key in self.keys:
             raise LedgerError(f"names no next key of this log: epoch {epoch}, {vkey[:200]!a}")
         self._next = key
 

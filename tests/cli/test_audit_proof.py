@@ -42,8 +42,8 @@ def test_a_stranger_with_the_proof_and_the_key_sees_the_fine(place):
     done = run(place, "check-proof", PROOF, "--key", KEY)
 
     assert done.returncode == 3
-    assert "verdict   UNANCHORED" in done.stdout
-    assert 'entry     8, ruling: {"cases": [{"agent": "firm_1"' in done.stdout
+    assert "verdict       UNANCHORED" in done.stdout
+    assert 'entry         8, ruling: {"cases": [{"agent": "firm_1"' in done.stdout
     assert '"fine": 638.47' in done.stdout
     assert len(done.stdout.splitlines()) < 24
 

@@ -20,7 +20,7 @@ from institutional.experiments.run import Progress, execute, run_experiment
 from institutional.experiments.sealing import declare
 from institutional.ledger import keys, log
 from institutional.ledger.audit import audit
-from institutional.replay import replay
+from institutional.replay.rulings import replay
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from institutional.governance.institution import Institution, account
 from institutional.governance.loading import load_graph
 from institutional.governance.oracle import drawn
 from institutional.governance.reading import PublicReading
-from institutional.replay import replay
+from institutional.replay.rulings import replay
 
 ROOT = Path(__file__).parents[2]
 SECRET = YAML.replace(

@@ -10,11 +10,15 @@ from rotated_run import KEYS, Writer, write_rotated
 from small_run import GOLDEN, KEY, OPERATOR, ORIGIN, RUN, TRUST, write
 
 from institutional.ledger import canonical, wal
+from institutional.ledger.cosignature import cosign, witness_key
 from institutional.ledger.errors import LedgerError, UnknownVersionError
 from institutional.ledger.note import (
     Checkpoint,
+    Note,
     SigningKey,
     checkpoint_text,
+    note_bytes,
+    parse_note,
     sign_note,
     to_base64,
 )
@@ -31,7 +35,7 @@ from institutional.ledger.publication.proof import (
 from institutional.ledger.publication.prove import prove
 from institutional.ledger.publication.publish import publish
 from institutional.ledger.tree import consistency_proof, inclusion_proof, leaf_hash, root_of
-from institutional.ledger.verdict import Outcome, Word
+from institutional.ledger.verdict import Word
 
 HEAD = (GOLDEN / "ledger/checkpoint").read_text()
 THIEF = SigningKey(ORIGIN, b"\x66" * 32)
@@ -57,7 +61,7 @@ def word(data, trust=TRUST, **options):
 def refusal(data, trust=TRUST, **options):
     """The word and the reason of the one check that failed."""
     verdict = check_proof(data, trust, **options).verdict
-    (failed,) = [check for check in verdict.checks if check.outcome == Outcome.FAIL]
+    failed = verdict.findings[0]
     assert str(verdict)
     assert verdict.as_json()["exit_code"] not in (0, 3)
     return failed.word, failed.id, failed.reason
@@ -117,15 +121,15 @@ def test_a_bare_proof_needs_the_entry_and_the_logs_own_key(proven):
 
     assert word(bare, own, entry=proven.entry) == Word.UNANCHORED
     assert word(bare, own, entry=proven.entry, head=HEAD) == Word.VERIFIED
-    assert refusal(bare, own)[:2] == (Word.CANNOT_DECIDE, "inclusion")
-    assert refusal(bare, TRUST, entry=proven.entry)[:2] == (Word.CANNOT_DECIDE, "key")
+    assert refusal(bare, own)[:2] == (Word.CANNOT_DECIDE, "proof-inclusion")
+    assert refusal(bare, TRUST, entry=proven.entry)[:2] == (Word.CANNOT_DECIDE, "proof-key")
 
 
 def test_the_extra_line_of_another_program_is_no_hindrance(proven):
     other = write_proof(parse_proof(proven.data)._replace(extra=b"age-v1.2.1"))
 
     assert word(other, KEY.verify_key.vkey, entry=proven.entry) == Word.UNANCHORED
-    assert refusal(other)[:2] == (Word.CANNOT_DECIDE, "key")
+    assert refusal(other)[:2] == (Word.CANNOT_DECIDE, "proof-key")
 
 
 # --- epochs
@@ -146,7 +150,7 @@ def test_an_entry_of_any_epoch_is_proven_with_the_operators_key(rotated, seq):
 def test_the_first_and_the_newest_key_of_a_log_will_do_and_no_other(rotated, key):
     """The manifest vouches for the first, and the newest has signed the head itself."""
     data = prove(rotated[0] / "run", 5).data
-    expected = Word.CANNOT_DECIDE if key == KEYS[1] else Word.UNANCHORED
+    expected = Word.INVALID if key == KEYS[1] else Word.UNANCHORED
 
     assert word(data, key.verify_key.vkey) == expected
 
@@ -166,7 +170,7 @@ def test_a_thief_of_the_newest_key_cannot_prove_another_past(rotated):
 
     found = refusal(write_proof(forged))
 
-    assert found == (Word.INVALID, "key", "the head does not continue the epoch of 4 entries")
+    assert found == (Word.INVALID, "proof-key", "the head does not continue the epoch of 4 entries")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +196,7 @@ def test_a_chain_of_keys_with_a_gap_leads_nowhere(rotated, spoil, says):
 
     found, check, reason = refusal(write_proof(proof._replace(extra=write_enclosure(broken))))
 
-    assert check in ("key", "head")
+    assert check in ("proof-key", "proof-head")
     assert found == Word.INVALID
     assert says in reason
 
@@ -240,7 +244,7 @@ def test_epochs_that_end_in_the_wrong_order_lead_nowhere(log):
 
     found = refusal(assembled(log, 3, head, (2, late, 3), (1, early, 2)))
 
-    assert found == (Word.INVALID, "key", "the head does not continue the epoch of 2 entries")
+    assert found == (Word.INVALID, "proof-key", "the head does not continue the epoch of 2 entries")
 
 
 def test_the_next_key_cannot_sign_the_end_of_the_epoch_before(log):
@@ -250,7 +254,7 @@ def test_the_next_key_cannot_sign_the_end_of_the_epoch_before(log):
 
     found = refusal(assembled(log, 0, head, (1, first, 2)))
 
-    assert found == (Word.INVALID, "key", "the head does not continue the epoch of 2 entries")
+    assert found == (Word.INVALID, "proof-key", "the head does not continue the epoch of 2 entries")
 
 
 def test_a_rotation_that_does_not_end_its_head_begins_no_epoch(log):
@@ -262,7 +266,7 @@ def test_a_rotation_that_does_not_end_its_head_begins_no_epoch(log):
 
     found = refusal(assembled(log, 0, head, (1, first, 3)))
 
-    assert found == (Word.INVALID, "key", "no such rotation closed the epoch of 3 entries")
+    assert found == (Word.INVALID, "proof-key", "no such rotation ended the epoch of 3 entries")
 
 
 def test_an_entry_of_another_kind_that_looks_like_a_rotation_begins_no_epoch(log):
@@ -281,7 +285,7 @@ def test_an_entry_of_another_run_is_not_proven(log):
     head = log.commit(KEYS[0])
 
     assert refusal(assembled(log, 1, head)) == (
-        Word.INVALID, "entry", "belongs to run 'other', not to 'small'",
+        Word.INVALID, "proof-entry", "belongs to run 'other', not to 'small'",
     )  # fmt: skip
 
 
@@ -349,17 +353,17 @@ def test_a_proof_of_another_place_size_or_entry_is_refused(proven):
     ]
     for other in others:
         found, check, reason = refusal(write_proof(other))
-        assert (found, check) == (Word.INVALID, "inclusion")
+        assert (found, check) == (Word.INVALID, "proof-inclusion")
         assert reason.startswith(f"these bytes are not entry {other.seq} of the 7 signed")
     for entry in (b"", b"{}", prove(GOLDEN, 4).entry, proven.entry + b"\n"):
-        assert refusal(proven.data, entry=entry)[:2] == (Word.INVALID, "inclusion")
+        assert refusal(proven.data, entry=entry)[:2] == (Word.INVALID, "proof-inclusion")
     assert "ends in a newline" in refusal(proven.data, entry=proven.entry + b"\n")[2]
 
 
 def test_another_size_under_the_same_signature_is_refused(proven):
     mutant = proven.data.replace(b"\n7\n", b"\n8\n")
 
-    assert refusal(mutant)[:2] == (Word.INVALID, "head")
+    assert refusal(mutant)[:2] == (Word.INVALID, "proof-head")
 
 
 def test_a_head_of_another_signer_under_the_logs_name_is_refused(proven):
@@ -367,7 +371,7 @@ def test_a_head_of_another_signer_under_the_logs_name_is_refused(proven):
     text = proof.note.decode().partition("\n\n")[0] + "\n"
     stolen = proof._replace(note=sign_note(text, THIEF))
 
-    assert refusal(write_proof(stolen))[:2] == (Word.INVALID, "head")
+    assert refusal(write_proof(stolen))[:2] == (Word.INVALID, "proof-head")
 
 
 def test_the_manifest_of_another_run_does_not_vouch(proven, tmp_path):
@@ -379,13 +383,13 @@ def test_the_manifest_of_another_run_does_not_vouch(proven, tmp_path):
 
     found = refusal(write_proof(proof._replace(extra=extra)))
 
-    assert found[:2] == (Word.INVALID, "key")
+    assert found[:2] == (Word.INVALID, "proof-key")
 
 
 def test_the_key_of_a_stranger_decides_nothing(proven):
     stranger = SigningKey("stranger", b"\x01" * 32).verify_key.vkey
 
-    assert refusal(proven.data, stranger)[:2] == (Word.CANNOT_DECIDE, "key")
+    assert refusal(proven.data, stranger)[:2] == (Word.CANNOT_DECIDE, "proof-key")
     assert refusal(proven.data, "no key")[:2] == (Word.CANNOT_DECIDE, "trust")
 
 
@@ -397,7 +401,7 @@ def test_a_signed_line_that_is_no_entry_is_told():
         found = refusal(
             write_proof(Proof(0, (), note)), KEY.verify_key.vkey, entry=data, head=note.decode()
         )
-        assert found[:2] == (Word.INVALID, "entry")
+        assert found[:2] == (Word.INVALID, "proof-entry")
         assert says in found[2]
 
 
@@ -420,35 +424,39 @@ def test_a_head_of_another_size_anchors_nothing(proven):
     assert refusal(proven.data, head="no head")[:2] == (Word.CANNOT_DECIDE, "remembered-head")
 
 
-POLICY = f"log {TRUST}\nwitness one {SigningKey('w', b'w' * 32).verify_key.vkey}\nquorum one\n"
+WITNESS = SigningKey("witness.example", b"w" * 32)
+POLICY = f"log {TRUST}\nwitness one {witness_key(WITNESS).vkey}\nquorum one\n"
 
 
-def test_a_policy_that_asks_for_witnesses_is_not_met_unless_somebody_checks(proven):
-    assert refusal(proven.data, POLICY)[:2] == (Word.CANNOT_DECIDE, "quorum")
-    assert refusal(proven.data, POLICY, head=HEAD)[0] == Word.CANNOT_DECIDE
+def cosigned(data, signature):
+    """The proof with one more line under its head."""
+    proof = parse_proof(data)
+    note = parse_note(proof.note)
+    lines = (*note.signatures, signature)
+    return write_proof(proof._replace(note=note_bytes(Note(note.text, lines))))
 
 
-def test_the_quorum_is_asked_with_the_head_and_the_policy(proven):
-    asked = []
+def test_a_witness_on_the_head_anchors_the_proof(proven):
+    seen = cosigned(proven.data, cosign(HEAD.partition("\n\n")[0] + "\n", WITNESS, time_s=1))
 
-    def met(note, trust):
-        asked.append((note.decode(), trust.quorum))
-        return "cosigned by one"
+    verdict = check_proof(seen, POLICY).verdict
 
-    verdict = check_proof(proven.data, POLICY, quorum=met).verdict
+    assert verdict.word == Word.VERIFIED
+    assert "cosigned by one (1970-01-01 00:00:01 UTC)" in verdict.anchor
+    assert word(seen, TRUST) == Word.UNANCHORED
     other = sign_note(checkpoint_text(Checkpoint(ORIGIN, 5, b"\x01" * 32)), KEY).decode()
-
-    assert word(proven.data, POLICY, quorum=met, head=other) == Word.VERIFIED
-    assert asked.pop() == asked[0]
-    assert asked == [(HEAD, "one")]
-    assert (verdict.word, verdict.anchor) == (Word.VERIFIED, "cosigned by one")
+    assert word(seen, POLICY, head=other) == Word.VERIFIED
 
 
-def test_a_quorum_that_is_not_met_leaves_the_proof_unanchored(proven):
-    def unmet(_note, _trust):
-        raise LedgerError("none of 1 witnesses has cosigned")
+def test_without_the_witness_that_the_policy_asks_for_it_is_unanchored(proven):
+    assert word(proven.data, POLICY) == Word.UNANCHORED
+    assert word(proven.data, POLICY, head=HEAD) == Word.UNANCHORED
 
-    assert word(proven.data, POLICY, quorum=unmet) == Word.UNANCHORED
+
+def test_a_line_that_the_witness_did_not_sign_is_a_forgery(proven):
+    line = cosign("another\n1\n", WITNESS, time_s=1)
+
+    assert refusal(cosigned(proven.data, line), POLICY)[:2] == (Word.INVALID, "cosignatures")
 
 
 # --- making one
@@ -536,7 +544,7 @@ def test_another_version_is_unknown_and_not_wrong(proven):
 
     with pytest.raises(UnknownVersionError):
         parse_proof(later)
-    assert refusal(later)[:2] == (Word.CANNOT_DECIDE, "proof")
+    assert refusal(later)[:2] == (Word.CANNOT_DECIDE, "proof-shape")
 
 
 def test_a_proof_of_17_mebibytes_is_not_even_looked_at():

@@ -13,8 +13,9 @@ from small_run import GOLDEN, KEY, OPERATOR, ORIGIN, RUN, declare, play, write
 from institutional.ledger import tree
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.log import Ledger
-from institutional.ledger.note import SigningKey, open_checkpoint, sign_note
+from institutional.ledger.note import SigningKey, checkpoint_text, open_checkpoint, sign_note
 from institutional.ledger.publication.fsck import MAX_FINDINGS, fsck
+from institutional.ledger.publication.prove import prove
 from institutional.ledger.publication.publish import publish
 from institutional.ledger.verdict import Word
 
@@ -137,6 +138,22 @@ def test_every_epoch_is_published_with_its_key_and_its_last_head(tmp_path):
     assert (tmp_path / "out/checkpoint").read_bytes() == heads[2]
 
 
+def test_a_log_that_rotates_its_key_by_itself_is_published_and_proven(tmp_path):
+    """Three entries to an epoch, written by the ledger itself: the entries prove alike."""
+    run, out = tmp_path / "run", tmp_path / "out"
+    digest = declare(run)
+    arguments = {"origin": ORIGIN, "run": RUN, "key": KEY, "sync": False, "rotate_every": 3}
+    with Ledger.create(run / "ledger", **arguments) as ledger:
+        play(ledger, digest, rounds=7)
+    publish(run, out)
+    found = fsck(out, TRUSTED)
+
+    assert found.findings == []
+    assert len(found.keys) == found.counts["rotate"] + 1 > 2
+    for seq in range(found.size):
+        assert prove(out, seq) == prove(run, seq)
+
+
 def test_a_log_that_ends_in_a_rotation_is_under_the_old_key_and_grows_under_the_new(tmp_path):
     run, out = tmp_path / "run", tmp_path / "out"
     log = Writer(run)
@@ -157,14 +174,14 @@ def test_a_log_that_ends_in_a_rotation_is_under_the_old_key_and_grows_under_the_
 
 def test_a_cosigned_head_is_published_and_not_replaced_by_a_plain_one(tmp_path):
     write(tmp_path / "run")
-    checkpoint = tmp_path / "run/ledger/checkpoint"
-    plain = checkpoint.read_bytes()
+    kept = tmp_path / "run/ledger/cosigned"
+    plain = (tmp_path / "run/ledger/checkpoint").read_bytes()
     text = plain.decode().partition("\n\n")[0] + "\n"
     cosigned = sign_note(text, KEY, SigningKey("witness.example", b"\x21" * 32))
-    checkpoint.write_bytes(cosigned)
+    kept.write_bytes(cosigned)
     publish(tmp_path / "run", tmp_path / "out")
     assert (tmp_path / "out/checkpoint").read_bytes() == cosigned
-    checkpoint.write_bytes(plain)
+    kept.unlink()
 
     publish(tmp_path / "run", tmp_path / "out")
 
@@ -500,6 +517,19 @@ def test_a_boundary_head_of_the_wrong_epoch_is_refused(tmp_path, size):
     (finding,) = fsck(out, TRUSTED).findings
 
     assert (finding.path, finding.word) == (f"heads/{size}", Word.INVALID)
+
+
+def test_a_boundary_head_that_claims_another_size_is_refused(tmp_path):
+    write_rotated(tmp_path / "run", (2, 4, 6))
+    out = tmp_path / "out"
+    publish(tmp_path / "run", out)
+    head = open_checkpoint((out / "heads/2").read_bytes(), KEYS[0].verify_key)
+    text = checkpoint_text(head._replace(size=3))
+    (out / "heads/2").write_bytes(sign_note(text, KEYS[0]))
+
+    (finding,) = fsck(out, TRUSTED).findings
+
+    assert str(finding) == "heads/2: signs 3 entries, not 2"
 
 
 def test_a_checkpoint_under_a_key_of_an_earlier_epoch_is_refused(tmp_path):

@@ -8,17 +8,18 @@ that closed the epoch before, the entry by its inclusion. Verification is total:
 verdict.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from institutional.ledger import wal
+from institutional.ledger.anchors import Anchored, check_anchor
 from institutional.ledger.errors import (
     LedgerError,
-    SignatureError,
     UnknownKeyError,
     UnknownVersionError,
 )
+from institutional.ledger.findings import Findings
 from institutional.ledger.note import (
     Checkpoint,
     VerifyKey,
@@ -26,7 +27,6 @@ from institutional.ledger.note import (
     parse_checkpoint,
     parse_note,
 )
-from institutional.ledger.publication.chain import ROTATE, next_key, vouched
 from institutional.ledger.publication.proof import (
     Enclosure,
     Proof,
@@ -34,14 +34,51 @@ from institutional.ledger.publication.proof import (
     parse_enclosure,
     parse_proof,
 )
+from institutional.ledger.rules import RULES, Question, Rule
 from institutional.ledger.tree import leaf_hash, verify_consistency, verify_inclusion
-from institutional.ledger.trust import Trust, parse_trust
-from institutional.ledger.verdict import Check, Outcome, Verdict, Word
+from institutional.ledger.trust import NO_QUORUM, Seen, Trust, check_quorum, parse_trust
+from institutional.ledger.verdict import Check, Verdict, Word
+from institutional.ledger.vouching import vouch
 
-CHECKS = ("trust", "proof", "key", "head", "inclusion", "entry", "quorum", "remembered-head")
-
-Quorum = Callable[[bytes, Trust], str]
-"""From the head's note to a line on who cosigned it; raises LedgerError where the quorum fails."""
+_I = Question.INTEGRITY
+_SHARED = {rule.id: rule for rule in RULES}
+PROOF_RULES = (
+    _SHARED["trust"],
+    Rule(
+        "proof-shape",
+        _I,
+        "the file is a tlog-proof, in its one spelling",
+        "It was damaged, cut, edited or made by something else. CANNOT DECIDE: of another version.",
+    ),
+    Rule(
+        "proof-key",
+        _I,
+        "the auditor's key vouches for the key that is to have signed the head",
+        "CANNOT DECIDE: another operator's log, or the wrong key. INVALID: the manifest is forged, "
+        "or the keys of the log's epochs do not lead from its first key to this head.",
+    ),
+    Rule(
+        "proof-head",
+        _I,
+        "the key in force signed the head",
+        "Somebody without the key altered the head, or signed another one with a key of his own.",
+    ),
+    Rule(
+        "proof-inclusion",
+        _I,
+        "the entry stands at its place in the tree under the head",
+        "The entry was altered, or never stood there. CANNOT DECIDE: its bytes are not enclosed.",
+    ),
+    Rule(
+        "proof-entry",
+        _I,
+        "the entry is canonical, of this run and of this number",
+        "The log holds these bytes, but this program did not write them as the entry they claim.",
+    ),
+    _SHARED["cosignatures"],
+    _SHARED["remembered-head"],
+    _SHARED["anchor"],
+)
 
 
 class Checked(NamedTuple):
@@ -59,16 +96,14 @@ def check_proof(
     entry: bytes | None = None,
     head: str | None = None,
     key_source: str = "the auditor",
-    quorum: Quorum | None = None,
 ) -> Checked:
     """Return the verdict on a proof, and the entry that it proves.
 
     `trust` is a verifier key or a C2SP trust policy; `entry` are the bytes to be proven, by default
-    those enclosed in the proof; `head` is a signed head that the auditor remembers. `quorum` judges
-    the cosignatures on the head where the policy asks for any.
+    those enclosed in the proof; `head` is a signed head that the auditor remembers.
     """
-    work = _Work(data, trust, entry, head, quorum)
-    checks: list[Check] = []
+    findings = Findings(PROOF_RULES)
+    work = _Work(data, trust, entry, head)
     steps = (
         work.read_trust,
         work.read_proof,
@@ -76,43 +111,43 @@ def check_proof(
         work.check_head,
         work.check_inclusion,
         work.check_entry,
-        work.check_quorum,
-        work.check_remembered,
     )
-    for name, step in zip(CHECKS, steps, strict=True):
-        if checks and checks[-1].outcome in (Outcome.FAIL, Outcome.SKIPPED) and not work.proven:
-            checks.append(Check(name, Outcome.SKIPPED, "not reached"))
-            continue
+    for rule, step in zip(PROOF_RULES, steps, strict=False):  # anchors are looked at afterwards
         try:
-            found = step()
+            findings.passed(rule.id, step())
         except (UnknownKeyError, UnknownVersionError, _UndecidedError) as error:
-            found = Check(name, Outcome.FAIL, str(error), Word.CANNOT_DECIDE)
+            findings.fail(rule.id, str(error), Word.CANNOT_DECIDE)
+            break
         except LedgerError as error:
-            found = Check(name, Outcome.FAIL, str(error), Word.INVALID)
+            findings.fail(rule.id, str(error), Word.INVALID)
+            break
         except (ValueError, RecursionError, MemoryError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            found = Check(name, Outcome.FAIL, reason, Word.CANNOT_DECIDE)
-        checks.append(found if isinstance(found, Check) else Check(name, Outcome.PASS, found))
-    return Checked(work.verdict(tuple(checks), key_source), work.data, work.proven)
+            findings.fail(rule.id, f"{type(error).__name__}: {error}", Word.CANNOT_DECIDE)
+            break
+    if work.proven is not None:
+        work.check_cosignatures(findings)
+        work.check_remembered(findings)
+        check_anchor(work.seen, findings)
+    return Checked(work.verdict(findings.checks(), key_source), work.data, work.proven)
 
 
 def key_in_force(
-    first: VerifyKey, run: str, rotations: Sequence[Rotation], head: Checkpoint
-) -> VerifyKey:
-    """Return the key that signs `head`, given the first epoch's and what closed each epoch.
+    first: VerifyKey, rotations: Sequence[Rotation], head: Checkpoint
+) -> tuple[VerifyKey, int]:
+    """Return the key that signs `head` and the number of epochs, given what ended each of them.
 
     Every boundary head must be a prefix of `head`: else a thief of the newest key could write an
     earlier epoch anew under a head of his own.
     """
-    keys, closed = [first], 0
+    epochs, ended = wal.Epochs(first), 0
     for (seq, hashes, note, extra), consistency in rotations:
-        boundary = _opened(note, keys[-1])
+        boundary = _opened(note, epochs.in_force)
         data = extra or b""
         if seq != boundary.size - 1 or not verify_inclusion(
             index=seq, size=boundary.size, leaf=leaf_hash(data), proof=hashes, root=boundary.root
         ):
-            raise LedgerError(f"no such rotation closed the epoch of {boundary.size} entries")
-        if not closed < boundary.size < head.size or not verify_consistency(
+            raise LedgerError(f"no such rotation ended the epoch of {boundary.size} entries")
+        if not ended < boundary.size < head.size or not verify_consistency(
             size=boundary.size,
             root=boundary.root,
             new_size=head.size,
@@ -120,12 +155,11 @@ def key_in_force(
             proof=consistency,
         ):
             raise LedgerError(f"the head does not continue the epoch of {boundary.size} entries")
-        entry = wal.parse_entry(wal.EntryLine(0, data), run=run, seq=seq)
-        if entry.kind != ROTATE:
+        epochs.entry(wal.EntryLine(0, data), seq)
+        if not epochs.head():
             raise LedgerError(f"entry {seq} is no rotation")
-        keys.append(next_key(entry, keys))
-        closed = boundary.size
-    return keys[-1]
+        ended = boundary.size
+    return epochs.in_force, len(epochs.keys)
 
 
 def _opened(note: bytes, key: VerifyKey) -> Checkpoint:
@@ -148,7 +182,6 @@ class _Work:
     trust: str
     entry: bytes | None
     remembered: str | None
-    quorum: Quorum | None
     trusted: Trust = field(init=False)
     proof: Proof = field(init=False)
     checkpoint: Checkpoint = field(init=False)
@@ -161,8 +194,8 @@ class _Work:
     root: str = ""
     origin: str = "unknown"
     proven: wal.Entry | None = None
-    anchor: str = "none"
-    evidence: tuple[str, ...] = ()
+    epochs: int = 1
+    seen: Anchored = field(default_factory=Anchored)
 
     def read_trust(self) -> str:
         try:
@@ -194,12 +227,12 @@ class _Work:
                 f"the head is not signed by a key at hand and no manifest is enclosed: bring the "
                 f"key of {self.origin[:200]!a}"
             )
-        manifest, self.voucher = vouched(self.enclosure.manifest, self.trusted.keys)
+        manifest, _, self.voucher = vouch(self.enclosure.manifest, self.trusted.keys)
         if manifest.origin != self.origin:
             raise LedgerError(f"the manifest is of {manifest.origin}, the head of {self.origin!a}")
         rotations = self.enclosure.rotations
         self.run = manifest.run
-        self.key = key_in_force(manifest.key, manifest.run, rotations, self.checkpoint)
+        self.key, self.epochs = key_in_force(manifest.key, rotations, self.checkpoint)
         return f"vouched for by the manifest, {len(rotations)} rotation(s) later"
 
     def check_head(self) -> str:
@@ -232,41 +265,44 @@ class _Work:
         self.run = self.proven.run
         return f"canonical, of kind {self.proven.kind}"
 
-    def check_quorum(self) -> Check | str:
-        if self.trusted.quorum == "none":
-            return Check("quorum", Outcome.NOT_APPLICABLE, "no witnesses asked for")
-        if self.quorum is None:
-            raise _UndecidedError("the policy asks for cosignatures, which are not checked here")
-        try:
-            self.anchor = self.quorum(self.proof.note, self.trusted)
-        except SignatureError:
-            raise
-        except LedgerError as error:
-            return Check("quorum", Outcome.FAIL, str(error), Word.UNANCHORED)
-        return self.anchor
+    def check_cosignatures(self, findings: Findings) -> None:
+        rule, found = "cosignatures", check_quorum(self.trusted, self.proof.note)
+        what = {sighting.seen for sighting in found.sightings}
+        if Seen.FALSE in what:
+            findings.fail(rule, found.reason, Word.INVALID)
+        elif self.trusted.quorum == NO_QUORUM:
+            findings.does_not_apply(rule, found.reason)
+        elif found.met:
+            findings.passed(rule, found.reason)
+            self.seen = Anchored(f"witnesses ({found.reason})")
+        else:
+            word = Word.CANNOT_DECIDE if Seen.UNDECIDED in what else Word.UNANCHORED
+            findings.skip(rule, found.reason, word)
 
-    def check_remembered(self) -> Check | str:
-        text, head = self.remembered, self.checkpoint
-        word = Word.UNANCHORED if self.anchor == "none" else None
-        if text is None:
-            reason = "no remembered head was given"
-            if word is not None:
-                reason += ": the operator may have signed another history as well"
-            return Check("remembered-head", Outcome.SKIPPED, reason, word)
+    def check_remembered(self, findings: Findings) -> None:
+        rule, head = "remembered-head", self.checkpoint
+        if self.remembered is None:
+            findings.does_not_apply(rule, "none was given")
+            return
         try:
-            kept = open_checkpoint(text.encode(), self.key)
+            kept = open_checkpoint(self.remembered.encode(), self.key)
         except (LedgerError, UnicodeEncodeError) as error:
-            raise _UndecidedError(f"not a head of this log: {error}") from error
+            findings.skip(rule, f"not a head of this log: {error}", Word.CANNOT_DECIDE)
+            return
         if kept.size != head.size:
             reason = f"it signs {kept.size} entries, the proof's head {head.size}: one proof "
             reason += "cannot compare them; ask for a proof under the head that you remember"
-            return Check("remembered-head", Outcome.SKIPPED, reason, word)
-        if kept.root != head.root:
-            self.evidence = (text, self.proof.note.decode(errors="replace"))
+            findings.skip(rule, reason)
+        elif kept.root != head.root:
+            note = self.proof.note.decode(errors="replace")
+            self.seen = Anchored(self.seen.anchor, (self.remembered, note))
             reason = f"the same key signed another history of {head.size} entries"
-            return Check("remembered-head", Outcome.FAIL, reason, Word.DIVERGED)
-        self.anchor = f"remembered head of {head.size} entries"
-        return "it is the head that the proof is under"
+            findings.fail(rule, reason, Word.DIVERGED)
+        else:
+            findings.passed(rule, "it is the head that the proof is under")
+            words = f"a remembered head of {head.size} entries"
+            others = self.seen.anchor
+            self.seen = Anchored(words if others == "none" else f"{others} and {words}")
 
     def verdict(self, checks: tuple[Check, ...], key_source: str) -> Verdict:
         return Verdict(
@@ -276,7 +312,9 @@ class _Work:
             origin=self.origin,
             run=self.run or "unknown",
             size=self.size,
+            epochs=self.epochs,
             root=self.root,
-            anchor=self.anchor,
-            evidence=self.evidence,
+            head=self.proof.note.decode(errors="replace") if self.root else "",
+            anchor=self.seen.anchor,
+            evidence=self.seen.evidence,
         )

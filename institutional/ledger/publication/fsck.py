@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from institutional.ledger import wal
 from institutional.ledger.errors import LedgerError, UnknownKeyError, UnknownVersionError
 from institutional.ledger.files import open_regular, read_small
-from institutional.ledger.manifest import FILE_NAME, MAX_BYTES, Manifest, parse_envelope
+from institutional.ledger.manifest import FILE_NAME, MAX_BYTES, Manifest
 from institutional.ledger.note import (
     MAX_NOTE_BYTES,
     Checkpoint,
@@ -27,7 +27,7 @@ from institutional.ledger.note import (
     parse_checkpoint,
     parse_note,
 )
-from institutional.ledger.publication.chain import ROTATE, key_lines, next_key, vouched
+from institutional.ledger.publication.source import key_lines
 from institutional.ledger.publication.tiles import (
     ENTRIES,
     MAX_BUNDLE_BYTES,
@@ -41,6 +41,7 @@ from institutional.ledger.publication.tiles import (
 )
 from institutional.ledger.tree import HASH_BYTES, leaf_hash
 from institutional.ledger.verdict import Word
+from institutional.ledger.vouching import vouch
 
 CHECKPOINT = "checkpoint"
 GRAPH = "graph.yaml"
@@ -170,13 +171,13 @@ class _Inspector:
         """Find the run's key."""
         data = self.read(FILE_NAME, MAX_BYTES)
         try:
-            manifest, _ = vouched(data, trusted)
+            manifest, payload, _ = vouch(data, trusted)
         except LedgerError as error:
             self.add(FILE_NAME, str(error), _word(error))
             raise _StopError from None
         self.found.manifest, self.found.keys = manifest, (manifest.key,)
-        self.signer = manifest.key
-        self.genesis = hashlib.sha256(parse_envelope(data).payload).hexdigest()
+        self.epochs, self.signer = wal.Epochs(manifest.key), manifest.key
+        self.genesis = hashlib.sha256(payload).hexdigest()
         return manifest
 
     def check_graph(self, manifest: Manifest) -> None:
@@ -227,8 +228,10 @@ class _Inspector:
 
     def check_entry(self, path: str, seq: int, data: bytes, run: str) -> None:
         found = self.found
+        line = wal.EntryLine(0, data)
         try:
-            entry = wal.parse_entry(wal.EntryLine(0, data), run=run, seq=seq)
+            entry = wal.parse_entry(line, run=run, seq=seq)
+            self.epochs.entry(line, seq)
         except LedgerError as error:
             self.add(path, str(error), _word(error), seq=seq)
             return
@@ -248,22 +251,17 @@ class _Inspector:
             found.closing = entry.body
             if entry.body.get("counts") != dict(found.counts):
                 self.add(path, "the closing entry counts otherwise", seq=seq)
-        if entry.kind == ROTATE:
-            self.check_rotation(path, entry)
+        if entry.kind == wal.ROTATE:
+            self.check_boundary(seq + 1)
 
-    def check_rotation(self, path: str, entry: wal.Entry) -> None:
+    def check_boundary(self, size: int) -> None:
         """A new epoch begins if the old key signed the head over everything up to here."""
-        size = entry.seq + 1
-        name = f"{HEADS}/{size}"
-        try:
-            key = next_key(entry, self.found.keys)
-        except LedgerError as error:
-            self.add(path, str(error), seq=entry.seq)
-            raise _StopError from None
-        self.check_head(name, self.read(name, MAX_NOTE_BYTES))
-        self.found.keys += (key,)
+        path = f"{HEADS}/{size}"
+        self.check_head(path, self.read(path, MAX_NOTE_BYTES))
+        self.epochs.head()
+        self.found.keys = tuple(self.epochs.keys)
         if size < self.found.size:
-            self.signer = key
+            self.signer = self.epochs.in_force
 
     def check_head(self, path: str, note: bytes) -> None:
         """A head over all entries read so far, by the key in force."""

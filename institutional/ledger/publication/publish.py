@@ -22,9 +22,8 @@ from institutional.ledger.errors import LedgerError
 from institutional.ledger.files import read_small, replace, sync_folder
 from institutional.ledger.manifest import FILE_NAME
 from institutional.ledger.note import MAX_NOTE_BYTES, Checkpoint, parse_checkpoint, parse_note
-from institutional.ledger.publication.chain import key_lines
 from institutional.ledger.publication.fsck import CHECKPOINT, GRAPH, HEADS, KEYS, fsck
-from institutional.ledger.publication.source import Log, read_log, stored_entries
+from institutional.ledger.publication.source import Log, key_lines, read_log, stored_entries
 from institutional.ledger.publication.tiles import (
     WIDTH,
     Bundles,

@@ -3,7 +3,9 @@
 Reading refuses anything that is not whole; `audit` is what grades a damaged log.
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,8 +21,8 @@ from institutional.ledger.manifest import (
     parse_statement,
 )
 from institutional.ledger.note import MAX_NOTE_BYTES, VerifyKey, parse_note
-from institutional.ledger.publication.chain import ROTATE, next_key
 from institutional.ledger.tree import Frontier, leaf_hash
+from institutional.ledger.witness.cosigned import COSIGNED
 
 
 class Boundary(NamedTuple):
@@ -56,7 +58,7 @@ def read_log(run: Path, *, size_asked: int = 0) -> Log:
         declared = read_small(run / FILE_NAME, limit=MAX_BYTES)
         with open_regular(run / "ledger" / LOG) as file:
             log = _walk(file, declared, size_asked)
-        return log._replace(head=_newest_note(run / "ledger" / CHECKPOINT, log))
+        return log._replace(head=_newest_note(run / "ledger", log.head))
     except OSError as error:
         raise LedgerError(f"{run}: not a run that can be read: {error}") from error
     except LedgerError as error:
@@ -69,61 +71,45 @@ def read_log(run: Path, *, size_asked: int = 0) -> Log:
 def stored_entries(run: Path, size: int) -> Iterator[bytes]:
     """Yield the bytes of the first `size` entries of the log of `run`."""
     with open_regular(run / "ledger" / LOG) as file:
-        for record in wal.records(file):
-            if isinstance(record, wal.EntryLine):
-                yield record.data
-                size -= 1
-                if size == 0:
-                    return
+        yield from islice(wal.entry_lines(file), size)
 
 
 def _walk(file: BinaryIO, declared: bytes, size_asked: int) -> Log:
     """Check every head of `file` and return the log under the last one."""
     manifest = parse_statement(parse_envelope(declared).payload)
     frontier, root_at, head, size = Frontier(), None, b"", 0
-    keys, boundaries = [manifest.key], []
-    rotated: VerifyKey | None = None
+    epochs, boundaries = wal.Epochs(manifest.key), []
     for record in wal.records(file):
         if isinstance(record, wal.Stray):
             raise LedgerError(f"byte {record.offset}: {record.reason}")
-        if isinstance(record, wal.EntryLine):
-            if rotated is not None:
-                raise LedgerError(f"byte {record.offset}: an entry between a rotation and its head")
-            rotated = _rotation(record, manifest.run, frontier.size, keys)
-            frontier.append(leaf_hash(record.data))
-            root_at = frontier.root() if frontier.size == size_asked else root_at
-            continue
         try:
-            wal.check_head(record.data, frontier, size, keys[-1])
+            if isinstance(record, wal.EntryLine):
+                epochs.entry(record, frontier.size)
+                frontier.append(leaf_hash(record.data))
+                root_at = frontier.root() if frontier.size == size_asked else root_at
+                continue
+            wal.check_head(record.data, frontier, size, epochs.in_force)
         except LedgerError as error:
             raise LedgerError(f"byte {record.offset}: {error}") from error
         head, size = record.data, frontier.size
-        if rotated is not None:
+        if epochs.head():
             boundaries.append(Boundary(size, head))
-            keys.append(rotated)
-            rotated = None
     if size == 0 or size != frontier.size:
         raise LedgerError(f"no signed head covers the entries from {size} on")
-    root = frontier.root()
-    return Log(declared, manifest, head, size, root, root_at, tuple(keys), tuple(boundaries))
+    root, keys = frontier.root(), tuple(epochs.keys)
+    return Log(declared, manifest, head, size, root, root_at, keys, tuple(boundaries))
 
 
-def _rotation(line: wal.EntryLine, run: str, seq: int, keys: list[VerifyKey]) -> VerifyKey | None:
-    """Return the key of the next epoch if this is a rotate entry.
+def _newest_note(folder: Path, head: bytes) -> bytes:
+    """Return the newest head under the most signatures: as it was signed, or cosigned since."""
+    text, notes = parse_note(head).text, [head]
+    for name in (CHECKPOINT, COSIGNED):
+        with contextlib.suppress(FileNotFoundError):
+            notes.append(read_small(folder / name, limit=MAX_NOTE_BYTES))
+    same = [note for note in notes if parse_note(note).text == text]
+    return max(same, key=lambda note: len(parse_note(note).signatures))
 
-    Only lines that can be one are parsed: in canonical bytes a rotation is spelt just so.
-    """
-    if b'"kind":"rotate"' not in line.data:
-        return None
-    entry = wal.parse_entry(line, run=run, seq=seq)
-    return next_key(entry, keys) if entry.kind == ROTATE else None
 
-
-def _newest_note(path: Path, log: Log) -> bytes:
-    """Return the published head where it says what the newest one says: it may be cosigned."""
-    try:
-        published = read_small(path, limit=MAX_NOTE_BYTES)
-    except FileNotFoundError:
-        return log.head
-    same = parse_note(published).text == parse_note(log.head).text
-    return published if same else log.head
+def key_lines(keys: Sequence[VerifyKey]) -> bytes:
+    """Return the keys of a log's epochs as a file, one verifier key a line."""
+    return "".join(f"{key.vkey}\n" for key in keys).encode()
