@@ -6,21 +6,29 @@ parser has one spelling per value, so the bytes must be the same), and seeds tha
 """
 
 import contextlib
-import hashlib
 import io
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
 import fuzz_mutations as by
+import fuzz_seeds as given
 import small_run
-import vectors
 
-from institutional.ledger import canonical, keys, manifest, note, wal
+from institutional.ledger import (
+    canonical,
+    cosignature,
+    keys,
+    manifest,
+    note,
+    private,
+    redaction,
+    wal,
+)
 from institutional.ledger.errors import LedgerError
 from institutional.ledger.publication import proof, tiles
-from institutional.ledger.tree import Frontier, leaf_hash
-from institutional.ledger.trust import parse_trust
+from institutional.ledger.trust import check_quorum, parse_trust
+from institutional.ledger.witness import protocol
 
 
 class Target(NamedTuple):
@@ -67,9 +75,38 @@ def text_of(data):
 
 
 def echo_note(data):
+    return given.note_bytes(note.parse_note(data))
+
+
+def echo_cosigned(data):
+    """The witness, asked to sign at the time that was read, signs the same."""
     read = note.parse_note(data)
-    lines = [f"— {s.name} {note.to_base64(s.key_id + s.signature)}\n" for s in read.signatures]
-    return (read.text + "\n" + "".join(lines)).encode()
+    time_s = cosignature.cosigned_at(read, cosignature.witness_key(given.WITNESS))
+    return given.note_bytes(given.cosigned(read, time_s))
+
+
+def echo_witness_key(data):
+    return cosignature.parse_witness_vkey(text_of(data)).vkey.encode()
+
+
+def echo_submission(data):
+    read = protocol.parse_submission(data)
+    return protocol.submission_bytes(
+        old_size=read.old_size, proof=read.proof, head=given.note_bytes(read.note)
+    )
+
+
+def echo_rotation(data):
+    read = protocol.parse_rotation(data)
+    return protocol.rotation_bytes(size=read.size, proof=read.proof, entry=read.entry)
+
+
+def echo_redaction(data):
+    return redaction.statement(redaction.parse_redaction(data))
+
+
+def echo_item(data):
+    return private.item_bytes(private.parse_item(data))
 
 
 def echo_checkpoint(data):
@@ -90,7 +127,9 @@ def echo_policy(data):
     lines = [line.replace("\t", " ").split(" ") for line in text_of(data).split("\n")]
     lines = [[word for word in line if word] for line in lines]
     plain = "\n".join(" ".join(line) for line in lines if line and not line[0].startswith("#"))
-    assert parse_trust(text_of(data)) == parse_trust(plain)
+    trust = parse_trust(text_of(data))
+    assert trust == parse_trust(plain)
+    check_quorum(trust, given.COSIGNED)
     return data
 
 
@@ -184,124 +223,70 @@ def echo_private_line(data):
     return keys.private_line(keys.parse_private_line(data, where="fuzz")).encode()
 
 
-def repair_vkey(data):
-    name, _, rest = data.partition(b"+")
-    encoded = rest.partition(b"+")[2].decode()
-    return b"%b+%b+%b" % (
-        name,
-        note.key_id(name.decode(), note.from_base64(encoded)).hex().encode(),
-        encoded.encode(),
-    )
-
-
-def repair_private_line(data):
-    name, _, encoded = data.decode().removeprefix("PRIVATE+KEY+").split("+", 2)
-    seed = note.from_base64(encoded.removesuffix("\n"))[1:]
-    return keys.private_line(note.SigningKey(name, seed)).encode()
-
-
-def repair_statement(data):
-    value = canonical.decode(data)
-    config = canonical.encode(value["predicate"]["config"])
-    for subject in value["subject"]:
-        if subject["name"] == "config":
-            subject["digest"]["sha256"] = hashlib.sha256(config).hexdigest()
-    return canonical.encode(value)
-
-
-def repair_wal(data):
-    """Sign every head again, with the key then in force, for the entries that now stand before."""
-    frontier, lines = Frontier(), []
-    key = small_run.KEY
-    epochs = wal.Epochs(key.verify_key)
-    for record in wal.records(io.BytesIO(data)):
-        if isinstance(record, wal.EntryLine):
-            epochs.entry(record, frontier.size)
-            frontier.append(leaf_hash(record.data))
-            lines.append(record.data + b"\n")
-        elif isinstance(record, wal.HeadNote):
-            head = note.Checkpoint(key.name, frontier.size, frontier.root())
-            lines.append(note.sign_note(note.checkpoint_text(head), key))
-            if epochs.head():
-                key = keys.next_epoch(key)
-    return b"".join(lines)
-
-
-def rotated_log():
-    """A log of four entries in two epochs of two each, with false heads for repair to sign."""
-    rotation = {"epoch": 1, "key": keys.next_epoch(small_run.KEY).verify_key.vkey}
-    told = [("open", {"manifest": "0" * 64}), ("rotate", rotation), ("round", {}), ("close", {})]
-    head = note.sign_note(
-        note.checkpoint_text(note.Checkpoint(small_run.ORIGIN, 0, bytes(32))), small_run.KEY
-    )
-    lines = [
-        wal.entry_bytes(run=small_run.RUN, seq=seq, kind=kind, body=body) + b"\n" + head * (seq % 2)
-        for seq, (kind, body) in enumerate(told)
-    ]
-    return repair_wal(b"".join(lines))
-
-
-def cosigner(name):
-    typed = b"\x04" + hashlib.sha256(name.encode()).digest()
-    return f"{name}+{note.key_id(name, typed).hex()}+{note.to_base64(typed)}"
-
-
-C2SP = vectors.load("c2sp/notes.json")
-NOTES = tuple(
-    example.encode() for name, examples in C2SP.items() if name != "vkey" for example in examples
-)
-VKEYS = (C2SP["vkey"].encode(), small_run.TRUST.encode())
-POLICY = f"""# who may say what
-log {small_run.TRUST} https://log.example
-
-witness W1 {cosigner("w1.example")}
-\twitness W2 {cosigner("w2.example")} https://w2.example
-group both all W1 W2
-quorum both
-""".encode()
-LOG = (small_run.GOLDEN / "ledger" / "log.wal").read_bytes()
-ENTRIES = tuple(
-    record.data for record in wal.records(io.BytesIO(LOG)) if isinstance(record, wal.EntryLine)
-)
-ENVELOPE = (small_run.GOLDEN / "manifest.dsse.json").read_bytes()
-DOCUMENTS = tuple(spelt.encode() for _, spelt in vectors.load("jcs/documents.json").values())
-BARE_PROOF = proof.write_proof(proof.Proof(1, (bytes(32), b"\1" * 32), NOTES[2]))
-ENCLOSURE = proof.write_enclosure(
-    proof.Enclosure(
-        ENTRIES[1],
-        ENVELOPE,
-        (proof.Rotation(proof.parse_proof(BARE_PROOF), (bytes(32),)),),
-    )
-)
-PROOF = proof.write_proof(proof.parse_proof(BARE_PROOF)._replace(extra=ENCLOSURE))
-BUNDLE = b"\0\3one\0\0\0\5three"
-TILE_PATHS = (b"tile/0/x001/x234/067.p/8", b"tile/entries/000", b"tile/63/999.p/255")
 AS_JSON = (by.edit_bytes, by.edit_json)
 
 TARGETS = {
-    "note": Target(echo_note, NOTES),
+    "note": Target(echo_note, given.NOTES),
     "checkpoint": Target(
-        echo_checkpoint, tuple(head.partition(b"\n\n")[0] + b"\n" for head in NOTES[2:])
+        echo_checkpoint, tuple(head.partition(b"\n\n")[0] + b"\n" for head in given.NOTES[2:])
     ),
-    "vkey": Target(echo_vkey, VKEYS, repair=repair_vkey),
-    "typed_key": Target(echo_typed_key, (*VKEYS, cosigner("w").encode()), repair=repair_vkey),
-    "policy": Target(echo_policy, (small_run.TRUST.encode(), POLICY)),
-    "json": Target(echo_json, DOCUMENTS, AS_JSON),
-    "envelope": Target(echo_envelope, (ENVELOPE,), AS_JSON),
+    "cosigned": Target(echo_cosigned, (given.COSIGNED,), repair=given.repair_cosigned),
+    "vkey": Target(echo_vkey, given.VKEYS, repair=given.repair_vkey),
+    "typed_key": Target(
+        echo_typed_key, (*given.VKEYS, given.cosigner("w").encode()), repair=given.repair_vkey
+    ),
+    "witness_key": Target(
+        echo_witness_key,
+        (given.cosigner("w").encode(), given.LATTICE.vkey.encode()),
+        repair=given.repair_vkey,
+    ),
+    "policy": Target(echo_policy, (small_run.TRUST.encode(), given.POLICY)),
+    "json": Target(echo_json, given.DOCUMENTS, AS_JSON),
+    "envelope": Target(echo_envelope, (given.ENVELOPE,), AS_JSON),
     "statement": Target(
-        echo_statement, (manifest.parse_envelope(ENVELOPE).payload,), AS_JSON, repair_statement
+        echo_statement,
+        (manifest.parse_envelope(given.ENVELOPE).payload,),
+        AS_JSON,
+        given.repair_statement,
     ),
-    "entry": Target(echo_entry, ENTRIES, AS_JSON),
+    "entry": Target(echo_entry, given.ENTRIES, AS_JSON),
     "wal": Target(
-        echo_wal, (LOG, rotated_log()), (by.edit_bytes, by.edit_lines, by.edit_json), repair_wal
+        echo_wal,
+        (given.LOG, given.ROTATED),
+        (by.edit_bytes, by.edit_lines, by.edit_json),
+        given.repair_wal,
     ),
-    "proof": Target(echo_proof, (PROOF, BARE_PROOF)),
-    "enclosure": Target(echo_enclosure, (ENCLOSURE,), AS_JSON),
-    "bundle": Target(echo_bundle, (BUNDLE,), (by.edit_bytes,)),
-    "tile_path": Target(echo_tile_path, TILE_PATHS),
+    "proof": Target(echo_proof, (given.PROOF, given.BARE_PROOF)),
+    "enclosure": Target(echo_enclosure, (given.ENCLOSURE,), AS_JSON),
+    "bundle": Target(echo_bundle, (given.BUNDLE,), (by.edit_bytes,)),
+    "tile_path": Target(echo_tile_path, given.TILE_PATHS),
+    "submission": Target(
+        echo_submission,
+        (
+            protocol.submission_bytes(old_size=0, proof=(), head=given.NOTES[2]),
+            protocol.submission_bytes(
+                old_size=7, proof=(bytes(32), b"\1" * 32), head=given.COSIGNED
+            ),
+        ),
+    ),
+    "rotation": Target(
+        echo_rotation,
+        (protocol.rotation_bytes(size=2, proof=(bytes(32),), entry=given.ROTATION),),
+        (by.edit_bytes, by.edit_lines, by.edit_json),
+    ),
+    "redaction": Target(
+        echo_redaction,
+        (redaction.statement(redaction.Redaction("small", "o", 3, "/text", "0" * 64, "asked")),),
+        AS_JSON,
+    ),
+    "item": Target(
+        echo_item,
+        (private.item_bytes(private.Item("small", 3, "/text", {"a": ["é", 1.5]}, b"k" * 32)),),
+        AS_JSON,
+    ),
     "private_line": Target(
         echo_private_line,
         (keys.private_line(small_run.OPERATOR).encode(),),
-        repair=repair_private_line,
+        repair=given.repair_private_line,
     ),
 }
