@@ -225,6 +225,8 @@ def parse_statement(payload: bytes) -> Manifest:
     digest = hashlib.sha256(canonical.encode(config)).hexdigest()
     if len(found) != len(subjects) or found.get("config") != digest:
         raise LedgerError("the manifest's subjects repeat a name or do not hold its config")
+    if list(found) != sorted(found):
+        raise LedgerError("the manifest's subjects are not in the order of their names")
     return Manifest(check_name(run, what="a run id"), origin, key, config, packages, plan, found)
 
 
@@ -233,7 +235,7 @@ def _subject(value: object) -> tuple[str, str]:
         case {"name": str(name), "digest": {"sha256": str(digest), **no_more}, **nothing_else} if (
             not no_more and not nothing_else
         ):
-            return name, _check_digest(digest)
+            return check_name(name, what="a subject"), _check_digest(digest)
     raise LedgerError("a subject of the manifest is not a name with one SHA-256")
 
 

@@ -127,9 +127,19 @@ def parse_vkey(text: str) -> VerifyKey:
     name, typed = split_vkey(text)
     if typed[:1] != ED25519 or len(typed) != 33:
         raise LedgerError(f"not an Ed25519 verifier key of type 0x01: {text[:200]!a}")
-    if is_low_order(typed[1:]):
+    return VerifyKey(name, check_point(typed[1:], text))
+
+
+def check_point(public: bytes, text: str) -> bytes:
+    """Return an Ed25519 public key in its one spelling; `text` is where it stood.
+
+    Refuses a y-coordinate that is not reduced (RFC 8032, 5.1.3) and the points of low order.
+    """
+    if int.from_bytes(public, "little") & (2**255 - 1) >= _P:
+        raise LedgerError(f"not the one spelling of a public key: {text[:200]!a}")
+    if _is_low_order(public):
         raise LedgerError(f"a key of low order, under which anyone can sign: {text[:200]!a}")
-    return VerifyKey(name, typed[1:])
+    return public
 
 
 def split_vkey(text: str) -> tuple[str, bytes]:
@@ -281,7 +291,7 @@ _LOW_ORDER_Y = {
 }
 
 
-def is_low_order(public: bytes) -> bool:
+def _is_low_order(public: bytes) -> bool:
     """Whether an Ed25519 key is one of the small points, in any of their spellings."""
     y = int.from_bytes(public, "little") & (2**255 - 1)
     return y % _P in _LOW_ORDER_Y

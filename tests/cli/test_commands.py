@@ -287,7 +287,9 @@ def test_a_replay_names_a_planted_wrong_decision(tmp_path):
     verified = institutional("audit", "verify", str(folder), "--key", str(key))
     replayed = institutional("audit", "replay", str(folder), "--key", str(key))
 
-    assert verified.returncode == 3
+    assert verified.returncode == 6
+    assert "integrity     VERIFIED" in verified.stdout
+    assert "conformance   REPLAY MISMATCH" in verified.stdout
     assert replayed.returncode == 6
     assert "fine" in replayed.stdout
 

@@ -21,11 +21,10 @@ from institutional.ledger import (
     keys,
     manifest,
     note,
-    private,
-    redaction,
     wal,
 )
 from institutional.ledger.errors import LedgerError
+from institutional.ledger.private import commitment, redaction
 from institutional.ledger.publication import proof, tiles
 from institutional.ledger.trust import check_quorum, parse_trust
 from institutional.ledger.witness import protocol
@@ -106,7 +105,7 @@ def echo_redaction(data):
 
 
 def echo_item(data):
-    return private.item_bytes(private.parse_item(data))
+    return commitment.item_bytes(commitment.parse_item(data))
 
 
 def echo_checkpoint(data):
@@ -281,7 +280,11 @@ TARGETS = {
     ),
     "item": Target(
         echo_item,
-        (private.item_bytes(private.Item("small", 3, "/text", {"a": ["é", 1.5]}, b"k" * 32)),),
+        (
+            commitment.item_bytes(
+                commitment.Item("small", 3, "/text", {"a": ["é", 1.5]}, b"k" * 32)
+            ),
+        ),
         AS_JSON,
     ),
     "private_line": Target(
