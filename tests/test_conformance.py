@@ -37,6 +37,7 @@ RECORDED = sorted(
     path.parent
     for folder in ("runs/example", "tests/golden")
     for path in (ROOT / folder).rglob("manifest.dsse.json")
+    if (path.parent / "ledger").is_dir()
 )
 
 

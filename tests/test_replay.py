@@ -251,7 +251,7 @@ def test_the_lot_of_a_run_is_that_of_its_seed():
 
 def test_importing_a_replay_imports_neither_the_run_nor_an_agent():
     program = (
-        "import sys, institutional.replay, institutional.records\n"
+        "import sys, institutional.replay.rulings, institutional.replay.records\n"
         "print([m for m in sys.modules if m.startswith(('agents', 'institutional.episode',"
         " 'institutional.experiments', 'institutional.ledger', 'institutional.governance.gov'))])"
     )

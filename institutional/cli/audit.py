@@ -11,6 +11,7 @@ from institutional.cli import (
     audit_disclose,
     audit_explain,
     audit_index,
+    audit_inspect,
     audit_prove,
     audit_publish,
     audit_redact,
@@ -289,6 +290,7 @@ def _verdict(
 
 for command in (
     audit_index,
+    audit_inspect,
     audit_diff,
     audit_explain,
     audit_publish,

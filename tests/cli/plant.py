@@ -14,6 +14,7 @@ from institutional.ledger.log import Ledger
 from institutional.ledger.private.commitment import Private
 from institutional.ledger.private.items import stored
 from institutional.ledger.private.vault import Vault
+from institutional.ledger.publication.publish import publish
 from institutional.ledger.timestamp import request
 
 ROOT = Path(__file__).parents[2]
@@ -74,12 +75,16 @@ def run_with_private_values(folder, home):
         vault.close({"status": "complete"})
 
 
+EXAMPLE = "runs/example/institutional-divider_forgiving-0000"
+
+
 def what_examples_name(folder):
     """Write into `folder` what the help's examples need beside the shipped run."""
     run_with_private_values(folder / "runs" / "private", folder / "home")
+    publish(ROOT / EXAMPLE, folder / "runs" / "published")
     (item,) = stored(folder / "runs" / "private")
     shutil.copy(item, folder / "disclosed.json")
     authority = Authority(folder / "authority")
-    head = ROOT / "runs/example/institutional-divider_forgiving-0000/ledger/checkpoint"
+    head = ROOT / EXAMPLE / "ledger/checkpoint"
     (folder / "head.tsr").write_bytes(authority.answer(request(head.read_bytes())))
     (folder / "authority.pem").write_bytes(authority.root)

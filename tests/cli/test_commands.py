@@ -52,7 +52,11 @@ def commands(group=None, path=()):
 
 COMMANDS = list(commands())
 SERVES = ("audit", "witness", "serve")
-UNANCHORED = {("audit", "witness", "submit"), ("audit", "check-proof")}
+UNANCHORED = {
+    ("audit", "witness", "submit"),
+    ("audit", "check-proof"),
+    ("audit", "inspect"),
+}
 
 
 @pytest.fixture(scope="session")

@@ -183,7 +183,7 @@ def test_every_key_of_low_order_is_refused_in_every_spelling():
         assert times_eight_is_neutral(y % P)
         for sign in (0, 1 << 255):
             typed = ED25519 + (y | sign).to_bytes(32, "little")
-            with pytest.raises(LedgerError, match="low order|one spelling"):
+            with pytest.raises(LedgerError, match=r"low order|one spelling"):
                 parse_vkey(f"x+{key_id('x', typed).hex()}+{to_base64(typed)}")
     ordinary = int.from_bytes(ALICE.verify_key.public, "little") & (2**255 - 1)
     assert not times_eight_is_neutral(ordinary)

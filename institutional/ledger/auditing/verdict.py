@@ -88,7 +88,7 @@ class Verdict(NamedTuple):
     @property
     def word(self) -> Word:
         """The gravest word that any check calls for."""
-        return _gravest(self.checks)
+        return gravest(check.word for check in self.checks)
 
     @property
     def exit_code(self) -> int:
@@ -108,8 +108,9 @@ class Verdict(NamedTuple):
         """The word for one question; NOT ASKED without a check, NOT APPLICABLE if none applies."""
         checks = self.of(question)
         outcomes = {check.outcome for check in checks}
-        if _gravest(checks) != Word.VERIFIED or Outcome.PASS in outcomes:
-            return str(_gravest(checks))
+        word = gravest(check.word for check in checks)
+        if word != Word.VERIFIED or Outcome.PASS in outcomes:
+            return str(word)
         if Outcome.SKIPPED in outcomes or not outcomes:
             return "NOT ASKED"
         return "NOT APPLICABLE"
@@ -163,6 +164,7 @@ class Verdict(NamedTuple):
         return f"{answer:<15} {told}".rstrip()
 
 
-def _gravest(checks: Iterable[Check]) -> Word:
-    called = {check.word for check in checks}
+def gravest(words: Iterable[Word | None]) -> Word:
+    """The gravest of `words`; VERIFIED where none is called for."""
+    called = set(words)
     return next((word for word in _GRAVEST_FIRST if word in called), Word.VERIFIED)
