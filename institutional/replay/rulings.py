@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -164,7 +165,12 @@ def replay_under(entries: Sequence[Entry], loaded: LoadedGraph | None) -> Replay
             return Replay(0, total, difference, loaded is not None)
         session = Session(opening.body, loaded)
         difference = next(
-            (found for entry in entries[1:] if (found := session.take(entry)) is not None), None
+            (
+                found
+                for entry in islice(entries, 1, None)
+                if (found := session.take(entry)) is not None
+            ),
+            None,
         )
     derived = session.coverage._replace(decisions=total.decisions, missing=total.missing)
     return Replay(session.rounds, derived, difference or session.end(), loaded is not None)
