@@ -59,7 +59,7 @@ class Learned:
     @property
     def states(self) -> int:
         """How many histories are told apart, X."""
-        return self.strategy.shape[2]
+        return int(self.strategy.shape[2])
 
     @cached_property
     def weights(self) -> Indices:
@@ -70,7 +70,8 @@ class Learned:
     @cached_property
     def joint(self) -> Indices:
         """The joint action taken in each state, [S, X]."""
-        return np.einsum("snx,n->sx", self.strategy.astype(np.int64), self.weights)
+        index: Indices = np.einsum("snx,n->sx", self.strategy.astype(np.int64), self.weights)
+        return index
 
     def following(self, state: Indices, joint: Indices) -> Indices:
         """The state after `joint` was played in `state`; any shape."""

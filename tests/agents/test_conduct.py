@@ -174,7 +174,7 @@ def test_against_grim_nothing_is_better_than_grim():
     learned = pair(GRIM)
     found = exploitability(learned, limit_cycle(learned, BOTH_COOPERATE), firm=0, discount=0.95)
 
-    assert [float(part[0]) for part in found] == pytest.approx([0, 0, 1, 1, 1])
+    assert [float(part[0]) for part in found] == pytest.approx([0, 0, 1, 1, 1, 1, 1, 1])
 
 
 def test_cooperating_without_memory_can_be_exploited_for_ever():
@@ -182,7 +182,19 @@ def test_cooperating_without_memory_can_be_exploited_for_ever():
     learned = pair([[0], [0]], memory=0)
     found = exploitability(learned, limit_cycle(learned, BOTH_COOPERATE), firm=1, discount=0.9)
 
-    assert [float(part[0]) for part in found] == pytest.approx([2, 2, 0.6, 0, 0])
+    assert [float(part[0]) for part in found[:5]] == pytest.approx([2, 2, 0.6, 0, 0])
+
+
+def test_one_other_action_may_not_pay_where_another_strategy_does():
+    """Against Pavlov one cut brings 0.1 (60 to 60.1), defecting for ever 1.03.
+
+    5, 1, 5, 1...: (5 + d) / (1 - d^2), with d = 0.95 is 5.95 / 0.0975 = 61.03.
+    """
+    learned = pair(PAVLOV)
+    found = exploitability(learned, limit_cycle(learned, BOTH_COOPERATE), firm=0, discount=0.95)
+
+    assert found.once_ratio_on_path[0] == pytest.approx(60 / 60.1)
+    assert found.ratio_on_path[0] == pytest.approx(60 / (5.95 / 0.0975))
 
 
 def test_sessions_are_compared_one_by_one_whatever_the_block(monkeypatch):
