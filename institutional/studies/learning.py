@@ -28,7 +28,7 @@ from agents.q_learning.conduct import (
 from agents.q_learning.exploitability import Exploitability, exploitability
 from agents.q_learning.game import Game, action_grid, from_payoffs
 from agents.q_learning.schedule import Learner
-from agents.q_learning.sessions import train
+from agents.q_learning.sessions import Sessions, train
 from environments.contract import Array, Core, Mask, Record
 from environments.shocks import quiet
 from institutional.episode import Table
@@ -189,7 +189,12 @@ class Trained:
 
 def trained(world: World, learner: Learner, seeds: Sequence[int]) -> Trained:
     """Train one session per seed and see where it settles."""
-    sessions = train(world.game, learner, seeds)
+    return settled(world, train(world.game, learner, seeds))
+
+
+def settled(world: World, sessions: Sessions) -> Trained:
+    """What the strategies of `sessions`, trained in `world`, do when nobody explores."""
+    learner = sessions.learner
     learned = Learned(sessions.strategy, world.game.payoffs, world.game.sizes, learner.memory)
     cycle = limit_cycle(learned, sessions.state)
     return Trained(world, learner, learned, cycle, sessions.periods, sessions.converged)
