@@ -45,8 +45,8 @@ ARMS = (
     Arm("costs 1 and 0.5", 0.60, 0.90, f"falls a little; {RECALLED}", costs=(1.0, 0.5)),
     Arm("demand ±0.05", 0.80, 0.90, "pilot of 10 sessions", 0.87, shock=0.05, share=0.25),
     Arm("demand ±0.25", 0.55, 0.75, "pilot of 10 sessions", 0.65, shock=0.25, share=0.25),
-    Arm("3 firms", 0.54, 0.74, RECALLED, 0.64, costs=(1.0,) * 3, share=0.25),
-    Arm("4 firms", 0.46, 0.66, RECALLED, 0.56, costs=(1.0,) * 4, share=0.05),
+    Arm("three firms", 0.54, 0.74, RECALLED, 0.64, costs=(1.0,) * 3, share=0.25),
+    Arm("four firms", 0.46, 0.66, RECALLED, 0.56, costs=(1.0,) * 4, share=0.05),
 )
 
 

@@ -75,9 +75,10 @@ def cut(
         axes.axhline(value, color=SOFT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         axes.annotate(
             name,
-            (0, value),
+            (1, value),
             xycoords=("axes fraction", "data"),
-            xytext=(2, 2),
+            xytext=(-2, 2),
+            ha="right",
             textcoords="offset points",
             color=SOFT,
             fontsize=7.8,
@@ -88,7 +89,7 @@ def cut(
     axes.set_xlabel("periods since one firm was forced to its best reply")
     axes.set_ylabel(f"mean {what}")
     axes.set_title("A forced deviation and its answer", loc="left")
-    axes.legend(loc="best")
+    axes.legend(loc="center right", bbox_to_anchor=(1, 0.42))
 
 
 def lengths(axes: Axes, values: Array, *, most: int = 20) -> None:

@@ -32,6 +32,7 @@ class Cell:
     firms: int = 2
     alpha: float = 0.5
     discount: float = 0.0
+    memory: int = 0
     step: int = 1
     most: int = 40
 
@@ -41,28 +42,28 @@ class Cell:
         return 36 * self.firms / (self.firms + 1)
 
 
-MAIN = Cell("2 firms", 20.9)
-LOOKAHEAD = Cell("2 firms, looking ahead", 20.5, discount=0.9)
+MAIN = Cell("two firms", 20.9)
 CELLS = (
-    Cell("2 firms, alpha 0.05", 22.9, alpha=0.05),
-    Cell("2 firms, alpha 0.25", 21.4, alpha=0.25),
+    Cell("two firms, alpha 0.05", 22.9, alpha=0.05),
+    Cell("two firms, alpha 0.25", 21.4, alpha=0.25),
     MAIN,
-    Cell("2 firms, alpha 1", 21.1, alpha=1.0),
-    Cell("3 firms", 20.8, firms=3),
-    Cell("4 firms, 0 to 16 each", 20.6, firms=4, most=16),
-    Cell("6 firms, even numbers to 10", 22.8, firms=6, step=2, most=10),
-    LOOKAHEAD,
+    Cell("two firms, alpha 1", 21.1, alpha=1.0),
+    Cell("three firms", 20.8, firms=3),
+    Cell("four firms, 0 to 16 each", 20.6, firms=4, most=16),
+    Cell("six firms, even numbers to 10", 22.8, firms=6, step=2, most=10),
+    Cell("two firms, looking ahead", 20.5, discount=0.9),
+    Cell("two firms, looking ahead and back", 20.0, discount=0.9, memory=1),
 )
 SPREAD = 1.0
 """Half a band, in units of the total; pilots had 8 to 12 runs a cell."""
 
 
 def learner(cell: Cell, *, periods: int = PERIODS) -> Learner:
-    """Boltzmann choice at temperature 1000 x 0.99999^t, one state, a fixed number of periods."""
+    """Boltzmann choice at temperature 1000 x 0.99999^t for a fixed number of periods."""
     return Learner(
         alpha=cell.alpha,
         discount=cell.discount,
-        memory=0,
+        memory=cell.memory,
         exploration=Boltzmann(temperature=1000.0, decay=0.99999),
         initial=0.0,
         stable=periods,
@@ -87,18 +88,19 @@ def run(seeds: Sequence[int], *, cells: Sequence[Cell] = CELLS, periods: int = P
                 f"{cell.name}: total below Nash": cell.nash - values
                 for cell, values in totals.items()
             },
-            "2 firms: rivals' quantity after a cut, change": main.answers(),
-            "2 firms: genuine collusion, share": main.genuine,
-            "2 firms: cuts that do not pay, share": main.unprofitable(),
-            "2 firms: Delta": main.delta,
+            "two firms: rivals' quantity after a cut, change": main.answers(),
+            **{
+                f"{cell.name}: genuine collusion, share": arm.genuine for cell, arm in found.items()
+            },
+            "two firms: cuts that do not pay, share": main.unprofitable(),
+            "two firms: Delta": main.delta,
         },
         table=stacked(
             arm.columns(cell.name, seeds) | {"total_quantity": totals[cell]}
             for cell, arm in found.items()
         ),
         draw=lambda: drawn(totals),
-        caption="Total quantity of memoryless Q-learners lies between monopoly, 18, and Nash in"
-        " every cell",
+        caption="Total quantity of Q-learners in each cell, beside monopoly, Nash and the pilots",
     )
 
 
@@ -130,9 +132,9 @@ STUDY = Study(
     claim="Q-learning Cournot firms end up between Nash and monopoly, usually, and seldom all the"
     " way, without punishment or communication.",
     miniature="Price 40 - Q, cost 4, integer quantities 0 to 40, Boltzmann choice at temperature"
-    " 1000 x 0.99999^t, one state, values from 0, a million periods; what is measured is the"
-    " play that the final values lead to. The million periods and the look-ahead are recalled of"
-    " the paper, the rest follows a public port.",
+    " 1000 x 0.99999^t, one state (but in the last cell), values from 0, a million periods;"
+    " measured is the play that the final values lead to. The million periods and the look-ahead"
+    " are recalled of the paper, the rest follows a public port.",
     predictions=(
         *(
             Prediction(
@@ -154,14 +156,14 @@ STUDY = Study(
     ),
     controls=(
         Prediction(
-            quantity="2 firms: rivals' quantity after a cut, change",
+            quantity="two firms: rivals' quantity after a cut, change",
             low=0,
             high=0,
             no_effect=0.0,
             source="without memory there is no answer",
         ),
         Prediction(
-            quantity="2 firms: genuine collusion, share",
+            quantity="two firms: genuine collusion, share",
             low=0,
             high=0,
             no_effect=0.0,
