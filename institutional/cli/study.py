@@ -1,5 +1,6 @@
 """`institutional study`: the papers, and what was measured of each."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,6 +102,7 @@ def run(
     for each in catalogue.NAMES if name == ALL else [name]:
         study = catalogue.study(each)
         count = seeds or (study.quick_seeds if quick else study.seeds)
+        print(f"{each}: {count} seeds", file=sys.stderr)
         report = carry_out(study, range(seed, seed + count))
         paths = report.write(out)
         reports.append(report)
