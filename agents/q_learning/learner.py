@@ -1,7 +1,7 @@
-"""A tabular Q-learner for repeated markets, after Calvano et al. 2020 (AER 110(10)).
+"""A tabular Q-learner that plays repeated markets through the common interface.
 
-One learner that plays through the common interface, for runs under an institution. The batches of
-millions of rounds that the paper needs are not here: they need a compiled loop.
+The same learner as the compiled one of `agents.q_learning.sessions`, round by round: same seed,
+same words (`chance`), same actions, same values to the last bit. This one plays under anything.
 
 Shapes: N agents, A numbers in one action, K grid points, S states.
 """
@@ -10,19 +10,22 @@ import math
 
 import numpy as np
 
-from agents.checks import actions_at, require_within
-from agents.contract import AgentError, Array, Briefing, Observation
+from agents.checks import require_within
+from agents.contract import Array, Briefing, Observation
+from agents.q_learning import chance
+from agents.q_learning.game import check_fits, from_briefing, nearest, starting_values
+from agents.q_learning.schedule import Boltzmann, EpsilonGreedy, Learner
 
 LEFT_TO_CHANCE = 0.01  # share of random choices when `exploration_rounds` are over
-MOST_JOINT_ACTIONS = 100_000  # more would take minutes to value before the first round
 
 
 class QLearner:
-    """Learns the value of each grid action, given the last joint action if `memory` is 1.
+    """Learns the value of each grid action, given the last `memory` joint actions.
 
-    `levels` points per number between Nash and `plan`, `stretch` beyond both; rate `alpha`;
-    epsilon-greedy with epsilon = exp(-beta t), one in a hundred after `exploration_rounds`.
-    The default schedule is short: 1 000 rounds against the paper's millions.
+    `levels` points per number between Nash and `plan`, `stretch` beyond both; rate `alpha`.
+    Explores epsilon-greedily with epsilon = exp(-beta t); with beta 0 it is chosen so that one
+    choice in a hundred is random after `exploration_rounds`, 1 000 against the paper's millions.
+    With a positive `temperature` it explores by Boltzmann's rule, cooled by `cooling` each round.
     """
 
     def __init__(
@@ -34,108 +37,97 @@ class QLearner:
         alpha: float = 0.15,
         discount: float = 0.95,
         exploration_rounds: int = 1000,
+        beta: float = 0.0,
+        temperature: float = 0.0,
+        cooling: float = 0.99999,
         plan: str = "joint_monopoly",
         stretch: float = 0.1,
     ) -> None:
         require_within("levels", levels, 2, 1000)
-        require_within("memory", memory, 0, 1)
-        require_within("alpha", alpha, 0, 1)
-        require_within("discount", discount, 0, 0.999)
         require_within("exploration_rounds", exploration_rounds, 1, math.inf)
+        require_within("beta", beta, 0, math.inf)
+        require_within("temperature", temperature, 0, math.inf)
         require_within("stretch", stretch, 0, math.inf)
-        grids = [
-            action_grid(briefing, agent, plan=plan, levels=levels, stretch=stretch)
-            for agent in range(len(briefing.agents))
-        ]
-        sizes = [len(grid) for grid in grids]
-        if math.prod(sizes) > MOST_JOINT_ACTIONS:
-            raise AgentError(
-                f"levels={levels} makes {math.prod(sizes)} joint actions\n"
-                f"  a table holds at most {MOST_JOINT_ACTIONS}. Choose fewer levels."
-            )
-        self._grids = grids
-        self._sizes = sizes
+        self.learner = Learner(
+            alpha=alpha,
+            discount=discount,
+            memory=memory,
+            exploration=Boltzmann(temperature, cooling)
+            if temperature
+            else EpsilonGreedy(beta or -math.log(LEFT_TO_CHANCE) / exploration_rounds),
+        )
+        self.game = from_briefing(briefing, levels=levels, plan=plan, stretch=stretch)
+        check_fits(self.game, memory)
         self._seat = briefing.seat
         self._field = briefing.action_field
-        self._memory = memory
-        self._alpha = alpha
-        self._discount = discount
-        self._beta = -math.log(LEFT_TO_CHANCE) / exploration_rounds
-        self._first = value_against_chance(briefing, grids, discount=discount)
+        self._first = starting_values(self.game, self._seat, initial=None, discount=discount)
         self.reset(0)
 
     def reset(self, seed: int) -> None:
         """Forget everything learnt; all exploration to come derives from `seed`."""
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
         self._round = 0
-        states = math.prod(self._sizes) if self._memory else 1
-        self.values = np.tile(self._first, (states, 1))  # [S, K]
+        self._level = self.learner.exploration.start
+        self._before = 0  # the state before the last joint action was seen
+        self.values = np.tile(self._first, (self.game.states(self.learner.memory), 1))  # [S, K]
 
     def act(self, observation: Observation) -> Array:
-        """Return a random grid action with probability epsilon, else the most valued, [A]."""
-        epsilon = math.exp(-self._beta * self._round)
-        self._round += 1
-        grid = self._grids[self._seat]
-        if self._rng.random() < epsilon:
-            index = int(self._rng.integers(len(grid)))
+        """Return a grid action, [A]: see `schedule` for how it is drawn."""
+        state = self._before = self.state(observation)
+        word = chance.draw(self._seed, self._round)
+        exploration = self.learner.exploration
+        if isinstance(exploration, Boltzmann):
+            index = _softly(self.values[state], word, self._level)
+        elif word >> 32 < int(self._level):
+            index = (word & 0xFFFFFFFF) * self.values.shape[1] >> 32
         else:
-            index = int(self.values[self.state(observation)].argmax())
-        action: Array = grid[index].copy()
+            index = int(self.values[state].argmax())
+        self._round += 1
+        self._level = max(self._level * exploration.decay, exploration.floor)
+        action: Array = self.game.actions[self._seat][index].copy()
         return action
 
     def learn(
-        self, observation: Observation, action: Array, reward: float, following: Observation
+        self,
+        observation: Observation,  # noqa: ARG002 - `act` has seen it
+        action: Array,
+        reward: float,
+        following: Observation,
     ) -> None:
         """Move the value of `action` towards the reward plus the discounted best to come.
 
         An action off the grid (a trembling hand, a cap) teaches about the nearest grid point.
         """
-        state, chosen = self.state(observation), nearest(self._grids[self._seat], action)
-        target = reward + self._discount * self.values[self.state(following)].max()
-        self.values[state, chosen] += self._alpha * (target - self.values[state, chosen])
+        state, chosen = self._before, nearest(self.game.actions[self._seat], action)
+        target = reward + self.learner.discount * self.values[self.state(following)].max()
+        self.values[state, chosen] += self.learner.alpha * (target - self.values[state, chosen])
 
     def state(self, observation: Observation) -> int:
-        """The index of the joint grid action nearest to the last round's, or 0 without memory."""
-        if not self._memory:
-            return 0
-        index = 0
-        for grid, action in zip(self._grids, observation[self._field], strict=True):
-            index = index * len(grid) + nearest(grid, action)
-        return index
+        """The state once the joint action of `observation` is remembered as the newest.
+
+        Actions count as the nearest grid points; what is older than `memory` rounds is forgotten.
+        """
+        joint = 0
+        for grid, action in zip(self.game.actions, observation[self._field], strict=True):
+            joint = joint * len(grid) + nearest(grid, action)
+        return self.game.following(self._before, joint, self.learner.memory)
 
 
-def nearest(grid: Array, action: Array) -> int:
-    """The index of the point of `grid` [K, A] nearest to `action` [A]."""
-    return int(np.square(grid - action).sum(axis=1).argmin())
+def _softly(values: Array, word: int, temperature: float) -> int:
+    """An action by Boltzmann's rule; see `schedule.Boltzmann`."""
+    best = values.max()
+    weights = [_weight(float(value - best), temperature) for value in values]
+    whole = 0.0
+    for weight in weights:
+        whole += weight
+    share = (word >> 11) * 2.0**-53 * whole
+    running = 0.0
+    for index, weight in enumerate(weights):
+        running += weight
+        if running > share:
+            return index
+    return len(weights) - 1
 
 
-def action_grid(briefing: Briefing, agent: int, *, plan: str, levels: int, stretch: float) -> Array:
-    """All combinations of `levels` evenly spaced values per number that respect capacity, [K, A].
-
-    A number whose Nash and planned values agree has that one value only.
-    """
-    ends = np.stack([actions_at(briefing, name)[agent] for name in ("nash", plan)])
-    margin = stretch * np.ptp(ends, axis=0)
-    low = np.maximum(ends.min(axis=0) - margin, briefing.low[agent])
-    high = np.minimum(ends.max(axis=0) + margin, briefing.high[agent])
-    axes = [np.unique(np.linspace(*end, levels)) for end in zip(low, high, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    if briefing.capacity is None:
-        return points
-    feasible: Array = points[points.sum(axis=1) <= briefing.capacity]
-    return feasible
-
-
-def value_against_chance(briefing: Briefing, grids: list[Array], *, discount: float) -> Array:
-    """The discounted profit of each own grid action against uniformly random rivals, [K].
-
-    The values Calvano et al. 2020 start from.
-    """
-    seat = briefing.seat
-    sums = np.zeros(len(grids[seat]))
-    sizes = [len(grid) for grid in grids]
-    for indices in np.ndindex(*sizes):
-        joint = np.stack([grid[index] for grid, index in zip(grids, indices, strict=True)])
-        sums[indices[seat]] += briefing.profit(joint)[seat]
-    rivals = math.prod(sizes) / len(sums)
-    return sums / rivals / (1 - discount)
+def _weight(below: float, temperature: float) -> float:
+    return math.exp(below / temperature)

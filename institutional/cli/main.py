@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from institutional.cli import agent, audit, doctor, environment, experiment, graph
+from institutional.cli import agent, audit, doctor, environment, experiment, graph, study
 from institutional.cli.guard import check_packages
 from institutional.errors import InstitutionalError
 
@@ -30,6 +30,7 @@ app.add_typer(graph.app, name="graph")
 app.add_typer(audit.app, name="audit")
 app.add_typer(environment.app, name="environment")
 app.add_typer(agent.app, name="agent")
+app.add_typer(study.app, name="study")
 doctor.register(app)
 
 

@@ -5,7 +5,8 @@ from numpy.testing import assert_allclose
 
 from agents.catalogue import make
 from agents.contract import AgentError
-from agents.q_learning.learner import QLearner, action_grid
+from agents.q_learning.game import action_grid
+from agents.q_learning.learner import QLearner
 from agents.scripted.static import Static
 
 COOPERATE, DEFECT = 0.0, 1.0

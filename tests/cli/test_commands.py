@@ -135,7 +135,17 @@ def test_help_loads_no_heavy_package():
     )
 
     assert done.stderr.strip() == "[]"
-    for command in ("run", "compare", "report", "graph", "audit", "environment", "agent", "doctor"):
+    for command in (
+        "run",
+        "compare",
+        "report",
+        "graph",
+        "audit",
+        "environment",
+        "agent",
+        "study",
+        "doctor",
+    ):
         assert command in done.stdout
 
 
