@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ALL = "all"
 
 app = typer.Typer(
-    help="Run the papers' claims, made small, against bands fixed beforehand.",
+    help="Run the papers' claims, made small, against bands that say when they were fixed.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -58,8 +58,8 @@ def show(name: Annotated[str, typer.Argument(help="A study.")], as_json: Json = 
         f"{found.name}: {found.paper}\n\n  claim      {found.claim}\n  run here   {found.miniature}"
     )
     print(f"  seeds      {found.seeds}; {found.quick_seeds} with --quick\n")
-    header = ["quantity", "band", "expected", "source says", "source"]
-    print_table("Predictions, fixed beforehand", header, [_predicted(p) for p in found.predictions])
+    header = ["quantity", "band", "expected", "source says", "fixed", "source"]
+    print_table("Predictions", header, [_predicted(p) for p in found.predictions])
     print()
     print_table("Negative controls", header, [_predicted(p) for p in found.controls])
     print("\nWhat it does not show")
@@ -148,6 +148,7 @@ def _predicted(prediction: "Prediction") -> list[str]:
         _band(prediction),
         prediction.direction,
         number,
+        prediction.fixed,
         prediction.source,
     ]
 

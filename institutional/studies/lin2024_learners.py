@@ -170,6 +170,7 @@ STUDY = Study(
         ),
         Prediction(
             quantity="two goods: mean price",
+            fixed="after 8 sessions",
             low=68.5,
             high=72.0,
             number=70.2,
@@ -178,6 +179,7 @@ STUDY = Study(
         ),
         Prediction(
             quantity="two goods: tier 4, share",
+            fixed="after 8 sessions",
             low=0.8,
             high=1.0,
             number=1.0,
@@ -194,6 +196,7 @@ STUDY = Study(
         ),
         Prediction(
             quantity="two goods, slow: mean price",
+            fixed="after 8 sessions",
             low=67.5,
             high=71.0,
             number=68.9,
@@ -202,6 +205,7 @@ STUDY = Study(
         ),
         Prediction(
             quantity="two goods, slow: tier 4, share",
+            fixed="after 8 sessions",
             low=0.3,
             high=0.85,
             number=0.58,
@@ -212,6 +216,7 @@ STUDY = Study(
     controls=(
         Prediction(
             quantity="two goods, myopic: Delta",
+            fixed="after 8 sessions",
             low=-0.1,
             high=0.4,
             no_effect=0.0,
@@ -219,6 +224,7 @@ STUDY = Study(
         ),
         Prediction(
             quantity="two goods, myopic: tier 4, share",
+            fixed="after 8 sessions",
             low=0.0,
             high=0.1,
             no_effect=0.0,

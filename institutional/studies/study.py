@@ -33,6 +33,7 @@ class Prediction:
     source: str
     number: float | None = None  # what the source says
     no_effect: float | None = None
+    fixed: str = "before"  # or what had been seen when the band was chosen
 
     @property
     def expects_none(self) -> bool:
