@@ -3,7 +3,7 @@
 A session's seed is a run's seed: the same one in an ordinary run of two `q_learner` gives the same
 actions, decisions and rewards, round by round.
 
-Shapes: E sessions, N agents, S states, P plays, M moves, C norms, T rounds.
+Shapes: E sessions, N agents, S states, P plays, M moves, T rounds.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from agents.q_learning.sessions import (
     share_out,
 )
 from institutional.learning import kernel
-from institutional.learning.kernel import FINES, MOVED, STANDING, Standing
+from institutional.learning.kernel import Standing
 from institutional.learning.tables import GovernedGame
 from institutional.seeds import derive, environment_seed, lottery_of
 
@@ -54,12 +54,10 @@ class GovernedSessions:
     fines: Array  # [E, N] per round
     visits: NDArray[np.int32]  # [E, P] rounds in which each play was played
     moves: Array  # [E, N, M] per round
-    cases: Array  # [E, N, C] per round
+    cases: Array  # [E, N] share of rounds with a case
     suspended: Array  # [E, N] share of rounds
     fines_learning: Array  # [E, N] money
     moves_learning: Integers  # [E, N, M]
-    refusals_learning: Integers  # [E, N, M]
-    cases_learning: Integers  # [E, N, C]
 
 
 class Trace(NamedTuple):
@@ -68,11 +66,9 @@ class Trace(NamedTuple):
     actions: Integers  # [T, N] grid action that was chosen
     play: Integers  # [T] what was played of it
     moves: Integers  # [T, N] index of the move that was made, -1 where none
-    refusals: Integers  # [T, N, M] 1 where a move was refused
     fines: Array  # [T, N] money
     rewards: Array  # [T, N] profit less fine
     states: Integers  # [T, N] legal state after the round
-    offences: Integers  # [T, N]
     session: Session
 
 
@@ -105,11 +101,11 @@ def train_governed(
     """
     game, law = governed.game, governed.law
     count, agents, states = len(seeds), len(game.sizes), game.states(learner.memory)
-    plays, moves, norms = len(law.payoffs), len(governed.program.moves), len(governed.program.norms)
+    plays, moves = len(law.payoffs), len(governed.program.moves)
     if count == 0:
         raise AgentError("there are no seeds\n  give one for each session")
     check_fits(game, learner.memory)
-    needed = count * (agents * (2 * states + 8 * (3 * moves + 2 * norms)) + 4 * plays)
+    needed = count * (agents * (2 * states + 16 * moves) + 4 * plays)
     if needed > MOST_STRATEGY_BYTES:
         raise AgentError(
             f"{count} sessions take {needed >> 20} MiB\n"
@@ -129,12 +125,10 @@ def train_governed(
         fines=np.zeros((count, agents)),
         visits=np.zeros((count, plays), dtype=np.int32),
         moves=np.zeros((count, agents, moves)),
-        cases=np.zeros((count, agents, norms)),
+        cases=np.zeros((count, agents)),
         suspended=np.zeros((count, agents)),
         fines_learning=np.zeros((count, agents)),
         moves_learning=np.zeros((count, agents, moves), dtype=np.int64),
-        refusals_learning=np.zeros((count, agents, moves), dtype=np.int64),
-        cases_learning=np.zeros((count, agents, norms), dtype=np.int64),
     )
 
     def play(index: int, stop: Event) -> None:
@@ -151,17 +145,15 @@ def train_governed(
         result.state[index] = session.clock[STATE]
         result.fines_learning[index] = standing.paid
         result.moves_learning[index] = standing.moves
-        result.refusals_learning[index] = standing.refusals
-        result.cases_learning[index] = standing.cases
-        idle, visits = standing.idle.copy(), np.zeros(plays, dtype=np.int64)
+        watch = kernel.blank_watch(governed)
         session.level[0] = 0.0
-        kernel.advance(game.sizes, law, frozen, session, standing, visits, ended + WATCHED)
-        result.visits[index] = visits
-        result.profit[index] = visits @ law.payoffs / WATCHED
+        kernel.advance(game.sizes, law, frozen, session, standing, watch, ended + WATCHED)
+        result.visits[index] = watch.plays
+        result.profit[index] = watch.plays @ law.payoffs / WATCHED
         result.fines[index] = (standing.paid - result.fines_learning[index]) / WATCHED
         result.moves[index] = (standing.moves - result.moves_learning[index]) / WATCHED
-        result.cases[index] = (standing.cases - result.cases_learning[index]) / WATCHED
-        result.suspended[index] = (standing.idle - idle) / WATCHED
+        result.cases[index] = watch.cases / WATCHED
+        result.suspended[index] = watch.idle / WATCHED
 
     share_out(play, count, threads=threads, progress=progress)
     return result
@@ -173,19 +165,16 @@ def trace(governed: GovernedGame, learner: Learner, seed: int, rounds: int) -> T
     rules, law = rules_of(learner), governed.law
     rows = []
     while len(rows) < rounds and session.clock[STABLE] < learner.stable:
-        refused = standing.refusals.copy()
         kernel.advance(governed.game.sizes, law, rules, session, standing, None, len(rows) + 1)
         play = int(standing.play[0])
         rows.append(
             (
                 session.chosen.copy(),
                 play,
-                standing.register[:, MOVED].copy(),
-                standing.refusals - refused,
+                standing.moved.copy(),
                 standing.fines.copy(),
                 law.payoffs[play] - standing.fines,
-                standing.register[:, STANDING].copy(),
-                standing.register[:, FINES].copy(),
+                law.states[standing.nodes // len(law.unseen)],
             )
         )
     columns = [np.array(column) for column in zip(*rows, strict=True)]

@@ -1,17 +1,20 @@
 """A governance graph over a finite game, as tables: what the compiled learning loop reads.
 
 With finitely many joint actions and no shocks there are finitely many public records, so whatever
-oracle and controller would compute in a round is looked up: the environment's own rules and the
-oracle's own functions are run here, once, over all of it. Any graph can be tabulated.
+an oracle would see of a round is looked up. Whatever a controller would do is looked up as well: the
+model checker's table of every standing one agent can reach (`explore.table`) says where each input
+leads. Both are filled here, once, by the very functions that govern ordinary runs: there is no
+second statement of any rule, and any graph whose standings can be explored can be tabulated.
 
 Shapes: N agents, J joint grid actions, P plays (joint actions as restricted, each with its public
-record), Z legal states, M moves, W windows, F readings that are fined, B comparisons.
+record), Z legal states, M moves, W windows, F readings that are fined, S standings of one agent,
+I columns of `explore.table.Table`: inputs, and perhaps the round that another's suspension spoils.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,59 +25,56 @@ from environments.contract import Core
 from environments.shocks import quiet
 from institutional.errors import InstitutionalError
 from institutional.governance import oracle
-from institutional.governance.program import Array, Check, Move, Program, Record
+from institutional.governance.explore.inputs import told_apart
+from institutional.governance.explore.table import Table, explore
+from institutional.governance.hypothetical import compile_on_paper
+from institutional.governance.oracle import Mask
+from institutional.governance.program import Array, FineRule, Probe, Program, Record
 
+LONGEST_HISTORY = 20
+"""Bits: up to two to this power of histories are looked up at once; longer windows are counted."""
 MOST_COMPARISONS = 20
-"""What evidence says is tabulated over every combination of comparisons: two to this power."""
 MOST_PLAYS = 5000
 """Signals that compare two rounds are tabulated over every pair of plays."""
 MOST_RESTRICTED = 5_000_000
 """Joint actions times combinations of restrictions."""
-_FACTS = 63  # bits of a word: evidence and norms
-
-FACT, STREAK, ROUNDS, CLEAN, CREDITS, OFFENCES = range(6)
-"""Kinds of check as the kernel knows them."""
-_KINDS = {
-    "case": FACT,
-    "evidence": FACT,
-    "streak": STREAK,
-    "rounds_in_state": ROUNDS,
-    "clean_rounds": CLEAN,
-    "credits": CREDITS,
-    "offences": OFFENCES,
-}
-(TARGET, COOLDOWN, BONUS, FINED, RATE_FIRST, RATE_LAST, WHEN, REQUIRE, END, INDEX) = range(10)
-"""Columns of `Law.moves`."""
-KIND, SUBJECT, NUMBER = range(3)
-"""Columns of `Law.checks`."""
-EARN_AFTER, CREDIT_CAP, DECAY, FORGET, NORM_SHIFT, IGNORE = range(6)
-"""Places in `Law.rules`; 0 where there is no such rule."""
-UNLIMITED = 1 << 40
+IMPOSSIBLE = 255
+"""The class of comparisons that no signal can bring about at once."""
 
 
 class Law(NamedTuple):
-    """Everything of the institution that the kernel reads."""
+    """Everything of the institution that the kernel reads.
+
+    A comparison is one bit of a word. If `compact`, the word is the agent's whole history: each
+    comparison has as many bits as its window is long, the newest the lowest. If not, a word holds
+    the present round only and `windows` says what to count.
+    """
 
     played: NDArray[np.int32]  # [restriction combinations, J] -> play
     observed: NDArray[np.int32]  # [P] -> joint grid action nearest to what was played
     payoffs: Array  # [P, N]
-    alone: NDArray[np.uint32]  # [P, N] comparisons, one bit each, that need this round alone
+    alone: NDArray[np.uint32]  # [P, N] comparisons that need this round alone
     paired: NDArray[np.uint32] | NDArray[np.uint8]  # [P, P, N] those that need the last as well
-    windows: Words  # [W, 3] bit, mask of rounds, how many of them
-    facts: Words  # [2**B] evidence (lower bits) and norms (from NORM_SHIFT) that hold
-    moves: Integers  # [M, 10] grouped by the state they leave, in the order of the file
-    leaving: Integers  # [Z + 1] where each state's moves begin
-    needed: Words  # [M] facts that all must hold before anything else is looked at
-    checks: Integers  # [., 3]
-    rates: Array  # [.]
+    compact: bool
+    keep: np.uint64  # what of a history is left when it moves up by one bit
+    windows: Words  # [W, 3] bit, mask of rounds, how many of them; empty if compact
+    classes: NDArray[np.uint8]  # [words] -> column of `steps`
+    unseen: NDArray[np.uint8]  # [I] the column instead, if the agent is not looked at
+    steps: NDArray[np.int32]  # [S * I] 2 * I * the next standing, plus 1 where a move is made
+    moves: NDArray[np.int16]  # [S * I] index of the move, -1 where none
+    tiers: NDArray[np.int32]  # [S * I] fines before this one, where it fines
+    states: NDArray[np.int16]  # [S] legal state
+    start: int  # I * the standing before the first round
+    fined: Integers  # [M] row of `bases`, -1 where the move does not fine
+    rates: Array  # [M, .] by tier, the last repeated
     floors: Array  # [M]
     bases: Array  # [F, P or P * P, N] what fines are a share of, never negative
     spans: Integers  # [F] 1, or P where the last round matters: row now * span + before
     restriction: Integers  # [Z] 0: none
     radix: Integers  # [N] weight of an agent's restriction in `played`
     suspended: NDArray[np.bool_]  # [Z]
-    earns: NDArray[np.bool_]  # [Z]
-    rules: Integers  # [6]
+    accused: NDArray[np.bool_]  # [I] whether the column holds a case
+    ignores: bool  # rounds with a suspension count for nobody
     audit: float  # 2**53 times the share of rounds in which an agent is looked at
 
 
@@ -100,41 +100,66 @@ def tabulate(program: Program, core: Core, game: Game) -> GovernedGame:
     settled = [core.settle(play[None], quiet(core)) for play in plays]
     records = {name: np.concatenate([record[name] for record in settled]) for name in settled[0]}
     spans = [_span(program, reading, records) for reading in range(len(program.readings))]
-    alone, paired, place = _comparisons(program, records, spans)
-    bases, base_spans, fined = _bases(program, records, spans)
-    moves, leaving, needed, checks, rates, floors = _moves(program, fined)
-    agents = len(program.agents)
+    layout = _layout(program, spans)
+    alone, paired = _comparisons(program, records, spans, layout)
+    bases, base_spans, rows = _bases(program, records, spans)
+    table = _standings(program)
+    seen, unseen = _classes(program, table, layout)
+    tiers = max([len(m.fine.rates) for m in program.moves if m.fine is not None], default=1)
+    agents, columns = len(program.agents), table.columns
+    accused = table.inputs.breaches.any(axis=1)
     law = Law(
         played=played,
         observed=np.array([_observed(game, play) for play in plays], dtype=np.int32),
         payoffs=np.concatenate([core.profits(record) for record in settled]),
         alone=alone,
         paired=paired,
-        windows=np.array(
-            [
-                (place[index], (1 << probe.of) - 1, probe.at_least)
-                for index, probe in enumerate(program.probes)
-                if probe.at_least > 1
-            ],
-            dtype=np.uint64,
-        ).reshape(-1, 3),
-        facts=_facts(program, place),
-        moves=moves,
-        leaving=leaving,
-        needed=needed,
-        checks=checks,
-        rates=rates,
-        floors=floors,
+        compact=layout.compact,
+        keep=np.uint64(layout.keep),
+        windows=layout.windows,
+        classes=seen,
+        unseen=unseen,
+        steps=(table.successor * (2 * columns) + (table.move >= 0)).astype(np.int32).ravel(),
+        moves=np.ascontiguousarray(table.move, dtype=np.int16).ravel(),
+        tiers=np.ascontiguousarray(table.tier, dtype=np.int32).ravel(),
+        states=table.states().astype(np.int16),
+        start=table.start * columns,
+        fined=np.array([rows[m.fine.reading] if m.fine else -1 for m in program.moves] or [-1]),
+        rates=np.array([_padded(move.fine, tiers) for move in program.moves] or [[0.0]]),
+        floors=np.array([move.fine.floor if move.fine else 0.0 for move in program.moves] or [0.0]),
         bases=bases,
         spans=base_spans,
         restriction=np.array(classes, dtype=np.int64),
         radix=np.array([len(restrictions) ** (agents - 1 - seat) for seat in range(agents)]),
         suspended=program.suspended.copy(),
-        earns=program.earns_credit.copy(),
-        rules=_rules(program),
+        accused=np.append(accused, [False] * (columns - len(accused))),
+        ignores=table.ignores,
         audit=program.loaded.graph.detection.audit_share * 2.0**53,
     )
     return GovernedGame(game, program, law, records)
+
+
+def _padded(fine: FineRule | None, tiers: int) -> list[float]:
+    """The rates of a fine, the last repeated up to `tiers`."""
+    rates = [0.0] if fine is None else fine.rates.tolist()
+    return rates + rates[-1:] * (tiers - len(rates))
+
+
+def _standings(program: Program) -> Table:
+    """Every standing of one agent; raises InstitutionalError where there are too many."""
+    table = explore(compile_on_paper(program.loaded, ["agent"]))
+    if not table.exact or len(table.codes) * table.columns >= 1 << 29:
+        raise InstitutionalError(
+            f'graph "{program.loaded.graph.name}": more than {len(table.codes)} standings can be '
+            "told apart\n  the fast engine looks them all up: shorten the counters, or play "
+            "ordinary runs"
+        )
+    if table.columns >= IMPOSSIBLE:
+        raise InstitutionalError(
+            f'graph "{program.loaded.graph.name}": {table.columns} different findings\n'
+            f"  the fast engine tells at most {IMPOSSIBLE - 1} apart; play ordinary runs"
+        )
+    return table
 
 
 def _check(program: Program, core: Core, game: Game) -> None:
@@ -147,11 +172,6 @@ def _check(program: Program, core: Core, game: Game) -> None:
         raise InstitutionalError(
             f'graph "{program.loaded.graph.name}": {len(program.probes)} comparisons\n'
             f"  the fast engine tabulates at most {MOST_COMPARISONS}; play ordinary runs"
-        )
-    if len(program.evidence) + len(program.norms) > _FACTS:
-        raise InstitutionalError(
-            f'graph "{program.loaded.graph.name}": {len(program.evidence)} pieces of evidence and '
-            f"{len(program.norms)} norms\n  the fast engine keeps at most {_FACTS} together"
         )
     for indices in np.ndindex(*game.sizes):
         refusal = core.refuse(_joint(game, indices)[None])
@@ -237,48 +257,94 @@ def _span(program: Program, reading: int, records: Record) -> int:
     return 1 if same else plays
 
 
+class _Layout(NamedTuple):
+    """Where the comparisons lie in a word; those that need two rounds come first (few bytes)."""
+
+    place: list[int]  # of each probe: its bit, the newest of its history if compact
+    both: list[int]  # probes that need two rounds
+    bits: int
+    compact: bool
+    keep: int
+    windows: Words
+
+
+def _layout(program: Program, spans: list[int]) -> _Layout:
+    probes = program.probes
+    order = sorted(range(len(probes)), key=lambda p: spans[probes[p].reading] == 1)
+    widths = [probe.of if probe.at_least > 1 else 1 for probe in probes]
+    compact = sum(widths) <= LONGEST_HISTORY
+    place, bit, keep = [0] * len(probes), 0, 0
+    for probe in order:
+        place[probe] = bit
+        width = widths[probe] if compact else 1
+        keep |= ((1 << width) - 2) << bit
+        bit += width
+    windows = [
+        (place[index], (1 << probe.of) - 1, probe.at_least)
+        for index, probe in enumerate(probes)
+        if probe.at_least > 1 and not compact
+    ]
+    both = [p for p in order if spans[probes[p].reading] > 1]
+    return _Layout(
+        place, both, bit, compact, keep, np.array(windows, dtype=np.uint64).reshape(-1, 3)
+    )
+
+
 def _comparisons(
-    program: Program, records: Record, spans: list[int]
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32] | NDArray[np.uint8], list[int]]:
-    """Bits of every comparison: of this round alone, of both rounds, and each one's place.
-
-    Those of both rounds come first, so that few of them need only bytes in the larger table.
-    """
+    program: Program, records: Record, spans: list[int], layout: _Layout
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32] | NDArray[np.uint8]]:
+    """What holds of this round alone [P, N], and of this round after another [P, P, N]."""
     plays, agents = len(next(iter(records.values()))), len(program.agents)
-    paired_first = sorted(range(len(program.probes)), key=lambda p: spans[_of(program, p)] == 1)
-    place = [paired_first.index(probe) for probe in range(len(program.probes))]
-    both = [p for p in paired_first if spans[_of(program, p)] > 1]
     alone = np.zeros((plays, agents), dtype=np.uint32)
-    for probe in paired_first[len(both) :]:
-        values = _reading(program, _of(program, probe), records, 0)
-        alone |= _compared(program, probe, values).astype(np.uint32) << np.uint32(place[probe])
-    shape = (plays, plays, agents) if both else (1, 1, agents)
-    paired = np.zeros(shape, dtype=np.uint8 if len(both) <= 8 else np.uint32)
-    for before in range(plays) if both else ():
-        for probe in both:
-            values = _reading(program, _of(program, probe), records, before)
-            bits = _compared(program, probe, values).astype(paired.dtype)
-            paired[:, before] |= bits << paired.dtype.type(place[probe])
-    return alone, paired, place
+    for index, probe in enumerate(program.probes):
+        if index not in layout.both:
+            past = oracle.compared(probe, _reading(program, probe.reading, records, 0))
+            alone |= past.astype(np.uint32) << np.uint32(layout.place[index])
+    shape = (plays, plays, agents) if layout.both else (1, 1, agents)
+    highest = max((layout.place[probe] for probe in layout.both), default=0)
+    paired = np.zeros(shape, dtype=np.uint8 if highest < 8 else np.uint32)
+    for before in range(plays) if layout.both else ():
+        for index in layout.both:
+            probe = program.probes[index]
+            past = oracle.compared(probe, _reading(program, probe.reading, records, before))
+            paired[:, before] |= past.astype(paired.dtype) << paired.dtype.type(layout.place[index])
+    return alone, paired
 
 
-def _of(program: Program, probe: int) -> int:
-    return program.probes[probe].reading
-
-
-def _compared(program: Program, probe: int, values: Array) -> oracle.Mask:
-    return oracle.compared(program.probes[probe], values)
-
-
-def _facts(program: Program, place: list[int]) -> Words:
-    """What evidence and norms hold for every combination of comparisons, [2**B]."""
-    words = np.arange(1 << len(program.probes))
-    past = [(words >> bit & 1).astype(np.bool_) for bit in place]
+def _classes(
+    program: Program, table: Table, layout: _Layout
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The column of every word, and the column that each turns into where nobody looks."""
+    words = np.arange(1 << layout.bits)
+    past = [
+        _past(words >> bit, probe, layout)
+        for bit, probe in zip(layout.place, program.probes, strict=True)
+    ]
     evidence, breaches = oracle.concluded(program, past)
-    facts = np.zeros(len(words), dtype=np.uint64)
-    for bit, true in enumerate((*evidence, *breaches)):
-        facts |= np.broadcast_to(true, words.shape).astype(np.uint64) << np.uint64(bit)
-    return facts
+    found = told_apart(program, _columns(evidence, len(words)), _columns(breaches, len(words)))
+    inputs = table.inputs
+    known = told_apart(program, inputs.evidence, inputs.breaches)
+    blind = told_apart(program, inputs.evidence, np.zeros_like(inputs.breaches))
+    numbers = {row.tobytes(): number for number, row in enumerate(known)}
+    unseen = [numbers.get(row.tobytes(), IMPOSSIBLE) for row in blind]
+    distinct, inverse = np.unique(found, axis=0, return_inverse=True)
+    column = np.array([numbers.get(row.tobytes(), IMPOSSIBLE) for row in distinct], dtype=np.uint8)
+    spoilt = [len(unseen)] * (table.columns - len(unseen))
+    return column[inverse.ravel()], np.array([*unseen, *spoilt], dtype=np.uint8)
+
+
+def _past(history: Integers, probe: Probe, layout: _Layout) -> Mask:
+    """Whether a probe holds where its bits of the word are the lowest of `history`."""
+    now: Mask = (history & 1).astype(np.bool_)
+    if probe.at_least == 1 or not layout.compact:
+        return now
+    window = np.uint64((1 << probe.of) - 1)
+    return now & (np.bitwise_count(history.astype(np.uint64) & window) >= probe.at_least)
+
+
+def _columns(masks: Sequence[Mask], rows: int) -> Mask:
+    """Masks [rows] side by side, [rows, .]."""
+    return np.stack([np.zeros(rows, dtype=np.bool_), *masks], axis=1)[:, 1:]
 
 
 def _bases(
@@ -299,81 +365,3 @@ def _bases(
         np.array([spans[reading] for reading in readings] or [1], dtype=np.int64),
         {reading: row for row, reading in enumerate(readings)},
     )
-
-
-def _moves(
-    program: Program, fined: Mapping[int, int]
-) -> tuple[Integers, Integers, Words, Integers, Array, Array]:
-    """The moves grouped by the state they leave, with their checks, rates and floors."""
-    rows, needed, floors = [], [], []
-    checks: list[tuple[int, int, int]] = []
-    rates: list[float] = []
-    leaving = [0]
-    for state in range(len(program.states)):
-        for index, move in enumerate(program.moves):
-            if move.source != state:
-                continue
-            wanted = 0
-            when = len(checks)
-            for check in move.when:
-                if _KINDS[check.kind] == FACT:
-                    wanted |= 1 << _fact(program, check)
-                else:
-                    checks.append((_KINDS[check.kind], check.subject, check.number))
-            require = len(checks)
-            checks.extend(_plain(program, check) for check in move.require)
-            first_rate = len(rates)
-            rates.extend([] if move.fine is None else move.fine.rates.tolist())
-            rows.append(
-                (
-                    move.target,
-                    move.cooldown,
-                    move.credits,
-                    -1 if move.fine is None else fined[move.fine.reading],
-                    first_rate,
-                    len(rates) - 1,
-                    when,
-                    require,
-                    len(checks),
-                    index,
-                )
-            )
-            needed.append(wanted)
-            floors.append(_floor(move))
-        leaving.append(len(rows))
-    return (
-        np.array(rows, dtype=np.int64).reshape(-1, 10),
-        np.array(leaving, dtype=np.int64),
-        np.array(needed, dtype=np.uint64),
-        np.array(checks, dtype=np.int64).reshape(-1, 3),
-        np.array(rates, dtype=np.float64),
-        np.array(floors, dtype=np.float64),
-    )
-
-
-def _floor(move: Move) -> float:
-    return 0.0 if move.fine is None else move.fine.floor
-
-
-def _fact(program: Program, check: Check) -> int:
-    """The bit of a case or a piece of evidence among the facts."""
-    return check.subject + (len(program.evidence) if check.kind == "case" else 0)
-
-
-def _plain(program: Program, check: Check) -> tuple[int, int, int]:
-    kind = _KINDS[check.kind]
-    return kind, _fact(program, check) if kind == FACT else check.subject, check.number
-
-
-def _rules(program: Program) -> Integers:
-    graph: Any = program.loaded.graph
-    earned = graph.restoration.credits
-    rules = np.zeros(6, dtype=np.int64)
-    rules[CREDIT_CAP] = UNLIMITED
-    if earned is not None:
-        rules[EARN_AFTER], rules[CREDIT_CAP] = earned.earn_after, earned.cap
-        rules[DECAY] = earned.decay
-    rules[FORGET] = graph.restoration.forget_offences_after or 0
-    rules[NORM_SHIFT] = len(program.evidence)
-    rules[IGNORE] = graph.detection.rounds_with_a_suspension == "ignore"
-    return rules
