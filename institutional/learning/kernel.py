@@ -41,13 +41,13 @@ _ONE = np.uint64(1)
 class Standing(NamedTuple):
     """The institution of one session under way, and what it has done so far."""
 
-    nodes: Integers  # [N] place of each agent's standing in `Law.steps`
+    nodes: Words  # [N] place of each agent's standing in `Law.steps`
     history: Words  # [N] comparisons of past rounds, if compact
     hits: Words  # [N, W] the same per window, if not
     play: Integers  # [1] the last round's, -1 before the first
     lottery: Words  # [1] who is looked at, where only a share is
-    moved: Integers  # [N] index of the move of the last round, -1 where none
-    fines: Array  # [N] of the last round, money
+    moved: Integers  # [N] index of the last move, -1 where none; the reader clears it
+    fines: Array  # [N] the last fine, money; the reader clears it
     paid: Array  # [N] fines so far, money
     moves: Integers  # [N, M] how often each was made
 
@@ -91,6 +91,9 @@ def advance(
     played, observed, payoffs = law.played, law.observed, law.payoffs
     alone, paired, classes, windows = law.alone, law.paired, law.classes, law.windows
     steps, made, tiers, states_of = law.steps, law.moves, law.tiers, law.states
+    unseen, audit, suspended, accused = law.unseen, law.audit, law.suspended, law.accused
+    restriction, radix, fined, spans = law.restriction, law.radix, law.fined, law.spans
+    rates, floors, bases = law.rates, law.floors, law.bases
     nodes, history, hits, last_play, lottery, moved, fines, paid, moves = standing
     period, stable, state, joint = clock[PERIOD], clock[STABLE], clock[STATE], clock[JOINT]
     level, before = exploration[0], last_play[0]
@@ -98,12 +101,13 @@ def advance(
     joints, states = played.shape[1], top.shape[1]
     by_pairs, compact, keep = paired.shape[0] > 1, law.compact, law.keep
     audited, ignores = law.audit < CERTAINTY, law.ignores
-    columns = law.unseen.shape[0]
-    row, out = 0, 0
+    columns = np.uint64(unseen.shape[0])
+    spoilt = columns - _ONE
+    row, out, fining = 0, 0, True
     for agent in range(agents):
         legal = states_of[nodes[agent] // columns]
-        row += law.restriction[legal] * law.radix[agent]
-        out += law.suspended[legal]
+        row += restriction[legal] * radix[agent]
+        out += suspended[legal]
 
     while period < limit and stable < needed:
         threshold = 0 if boltzmann else np.int64(level)
@@ -130,7 +134,9 @@ def advance(
         if watch is not None:
             watch.plays[play] += 1
 
-        changed, moving = False, False
+        if fining:
+            fines[:] = 0.0
+        moving, fining = False, False
         for agent in range(agents):
             # The oracle: comparisons, windows, and which finding they are.
             word = np.uint64(alone[play, agent])
@@ -148,43 +154,45 @@ def advance(
                         hits[agent, window] = hit
                     if hits_in(hit & windows[window, 1]) < windows[window, 2]:
                         word &= ~(_ONE << bit)
-            column = np.int64(classes[word])
+            column = np.uint64(classes[word])
             if audited:
                 ticket = np.uint64(period) * np.uint64(agents) + np.uint64(agent + 1)
                 drawn = mix(lottery[0] + ticket * GOLDEN) >> np.uint64(11)
-                if not np.float64(drawn) < law.audit:
-                    column = np.int64(law.unseen[column])
+                if not np.float64(drawn) < audit:
+                    column = np.uint64(unseen[column])
             if not counted:
-                column = columns - 1
+                column = spoilt
 
             # The controller: where that leads from where the agent stands.
             place = nodes[agent] + column
-            step = np.int64(steps[place])
-            fine = 0.0
+            step = np.uint64(steps[place])
             if watch is not None:
-                watch.cases[agent] += counted and law.accused[column]
-                watch.idle[agent] += law.suspended[states_of[nodes[agent] // columns]]
-            nodes[agent] = step >> 1
-            moved[agent] = NO_MOVE
-            if step & 1:
+                watch.cases[agent] += counted and accused[column]
+                watch.idle[agent] += suspended[states_of[nodes[agent] // columns]]
+            nodes[agent] = step >> _ONE
+            if step & _ONE:
                 moving = True
                 move = np.int64(made[place])
                 moved[agent] = move
                 moves[agent, move] += 1
-                basis = law.fined[move]
+                basis = fined[move]
                 if basis >= 0:
-                    tier = min(np.int64(tiers[place]), law.rates.shape[1] - 1)
-                    line = play if law.spans[basis] == 1 else play * law.spans[basis] + before
-                    fine = max(
-                        law.rates[move, tier] * law.bases[basis, line, agent], law.floors[move]
-                    )
+                    tier = min(np.int64(tiers[place]), rates.shape[1] - 1)
+                    line = play if spans[basis] == 1 else play * spans[basis] + before
+                    fine = max(rates[move, tier] * bases[basis, line, agent], floors[move])
+                    fines[agent] = fine
                     paid[agent] += fine
-            fines[agent] = fine
+                    fining = True
 
-            # The learner, as in `agents.q_learning.kernel.advance`.
+        # The learners, as in `agents.q_learning.kernel.advance`.
+        changed = False
+        for agent in range(agents):
+            reward = payoffs[play, agent]
+            if fining:
+                reward -= fines[agent]
             action = chosen[agent]
             old = values[agent, state, action]
-            target = payoffs[play, agent] - fine + discount * top[agent, following]
+            target = reward + discount * top[agent, following]
             new = old + alpha * (target - old)
             best = greedy[agent, state]
             values[agent, state, action] = new
@@ -200,8 +208,8 @@ def advance(
             row, out = 0, 0
             for agent in range(agents):
                 legal = states_of[nodes[agent] // columns]
-                row += law.restriction[legal] * law.radix[agent]
-                out += law.suspended[legal]
+                row += restriction[legal] * radix[agent]
+                out += suspended[legal]
         stable = 0 if changed else stable + 1
         level = max(level * decay, floor)
         state, before = following, play
@@ -215,7 +223,7 @@ def blank(governed: GovernedGame, lottery: int) -> Standing:
     law = governed.law
     agents, moves = len(law.radix), len(governed.program.moves)
     return Standing(
-        nodes=np.full(agents, law.start, dtype=np.int64),
+        nodes=np.full(agents, law.start, dtype=np.uint64),
         history=np.zeros(agents, dtype=np.uint64),
         hits=np.zeros((agents, len(law.windows)), dtype=np.uint64),
         play=np.array([-1]),
@@ -229,5 +237,5 @@ def blank(governed: GovernedGame, lottery: int) -> Standing:
 
 def blank_watch(governed: GovernedGame) -> Watch:
     """Nothing seen yet."""
-    agents = np.zeros((2, len(governed.law.radix)), dtype=np.int64)
+    agents = np.zeros((2, len(governed.radix)), dtype=np.int64)
     return Watch(np.zeros(len(governed.law.payoffs), dtype=np.int64), agents[0], agents[1])

@@ -165,6 +165,7 @@ def trace(governed: GovernedGame, learner: Learner, seed: int, rounds: int) -> T
     rules, law = rules_of(learner), governed.law
     rows = []
     while len(rows) < rounds and session.clock[STABLE] < learner.stable:
+        standing.moved[:], standing.fines[:] = kernel.NO_MOVE, 0.0
         kernel.advance(governed.game.sizes, law, rules, session, standing, None, len(rows) + 1)
         play = int(standing.play[0])
         rows.append(
