@@ -86,7 +86,7 @@ def observe(
     everywhere = bool(counted.all())
     hits, past = [], []
     for probe, old in zip(program.probes, memory.hits, strict=True):
-        now_past = _COMPARE[probe.operator](values[probe.reading], probe.threshold)
+        now_past = compared(probe, values[probe.reading])
         if probe.at_least == 1:  # nothing to remember
             hits.append(old)
             past.append(now_past)
@@ -94,16 +94,27 @@ def observe(
         new = (old << _ONE) | now_past
         hits.append(new if everywhere else np.where(counted[:, None], new, old))
         past.append(_sustained(probe, now_past, new))
-    evidence: list[Mask] = []
-    for expression in program.evidence:
-        evidence.append(truth(expression, past, evidence))
-    breaches = tuple(truth(expression, past, evidence) for expression in program.norms)
+    evidence, breaches = concluded(program, past)
     if looked_at is not None:
         breaches = tuple(true & looked_at for true in breaches)
     if not everywhere:
         evidence = [true & counted[:, None] for true in evidence]
         breaches = tuple(true & counted[:, None] for true in breaches)
     return Memory(tuple(hits)), Finding(values, tuple(evidence), breaches, counted)
+
+
+def compared(probe: Probe, values: Array) -> Mask:
+    """Whether a reading's `values` [M, N] are past the probe's threshold."""
+    past: Mask = _COMPARE[probe.operator](values, probe.threshold)
+    return past
+
+
+def concluded(program: Program, past: list[Mask]) -> tuple[list[Mask], tuple[Mask, ...]]:
+    """The evidence and the breaches that follow where each probe holds as in `past`."""
+    evidence: list[Mask] = []
+    for expression in program.evidence:
+        evidence.append(truth(expression, past, evidence))
+    return evidence, tuple(truth(expression, past, evidence) for expression in program.norms)
 
 
 def _sustained(probe: Probe, now_past: Mask, hits: Bits) -> Mask:

@@ -57,12 +57,7 @@ class Inputs(NamedTuple):
 def inputs_of(program: Program) -> Inputs:
     """Return every input that `program` can tell apart."""
     graph = program.loaded.graph
-    guards = [c for move in program.moves for c in (*move.when, *move.require)]
-    facts = list(facts_of(predicates_of(graph)))
-    seen_evidence = {c.subject for c in guards if c.kind == "evidence"}
-    seen_evidence |= {program.evidence_names.index(f.evidence) for f in facts if f.evidence}
-    seen_norms = {c.subject for c in guards if c.kind in {"case", "streak"}}
-    seen_norms |= {program.norm_names.index(fact.case) for fact in facts if fact.case}
+    seen_evidence, _ = _seen(program)
     relevant: set[int] = set()
     for expression in (*program.norms, *(program.evidence[i] for i in seen_evidence)):
         relevant |= set(_probes(program, expression))
@@ -83,16 +78,29 @@ def inputs_of(program: Program) -> Inputs:
     order = np.lexsort([all_evidence.sum(axis=1), ~looked_at])
     all_evidence, all_breaches = all_evidence[order], all_breaches[order]
     looked_at = looked_at[order]
-    visible = np.hstack(
-        [
-            all_breaches.any(axis=1, keepdims=True),
-            all_breaches[:, sorted(seen_norms)],
-            all_evidence[:, sorted(seen_evidence)],
-        ]
-    )
+    visible = told_apart(program, all_evidence, all_breaches)
     _, first = np.unique(visible, axis=0, return_index=True)
     first.sort()
     return Inputs(all_evidence[first], all_breaches[first], looked_at[first])
+
+
+def told_apart(program: Program, evidence: Mask, breaches: Mask) -> Mask:
+    """What of a finding the graph can tell from another, [I, .]; equal rows are one input."""
+    seen_evidence, seen_norms = _seen(program)
+    return np.hstack(
+        [breaches.any(axis=1, keepdims=True), breaches[:, seen_norms], evidence[:, seen_evidence]]
+    )
+
+
+def _seen(program: Program) -> tuple[list[int], list[int]]:
+    """The evidence and the norms that a guard or a declared property asks for, ascending."""
+    guards = [c for move in program.moves for c in (*move.when, *move.require)]
+    facts = list(facts_of(predicates_of(program.loaded.graph)))
+    evidence = {c.subject for c in guards if c.kind == "evidence"}
+    evidence |= {program.evidence_names.index(f.evidence) for f in facts if f.evidence}
+    norms = {c.subject for c in guards if c.kind in {"case", "streak"}}
+    norms |= {program.norm_names.index(fact.case) for fact in facts if fact.case}
+    return sorted(evidence), sorted(norms)
 
 
 def _probes(program: Program, expression: Expression) -> Iterator[int]:
