@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.checks import suggestion
 from agents.contract import Agent, AgentError, Briefing
+from agents.policies.entries import network, network_learner
 from agents.q_learning.learner import QLearner
 from agents.scripted.best_reply import BestReply
 from agents.scripted.cartel import Cartel
@@ -114,6 +115,23 @@ _ENTRIES = (
         name="q_learner",
         factory=QLearner,
         description="Learns from rewards alone, on a grid between Nash and the cartel.",
+    ),
+    Entry(
+        name="network",
+        factory=network,
+        description="Plays a network that was trained elsewhere; without a file, Nash.",
+    ),
+    Entry(
+        name="ppo_learner",
+        factory=network_learner,
+        fixed={"method": "ppo"},
+        description="Learns any action from rewards alone, a network improved by PPO.",
+    ),
+    Entry(
+        name="reinforce_learner",
+        factory=network_learner,
+        fixed={"method": "reinforce"},
+        description="Learns any action from rewards alone, a network improved by REINFORCE.",
     ),
 )
 

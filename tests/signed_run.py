@@ -70,11 +70,22 @@ class Played(NamedTuple):
         return [entry for entry in self.entries if entry.kind == kind]
 
 
-def play(core, seats, *, graph=CARTEL, seed=3, run="planted", enforced=None, thresholds=None):
+def play(
+    core,
+    seats,
+    *,
+    graph=CARTEL,
+    seed=3,
+    run="planted",
+    enforced=None,
+    thresholds=None,
+    foreign=lambda _table: {},
+):
     """Play `seats` in the market `core` under the graph file `graph`, None for none.
 
     `enforced`: the bytes of another graph that is enforced instead of the one declared;
-    `thresholds`: those that are applied and written into the first entry.
+    `thresholds`: those that are applied and written into the first entry; `foreign` maps the
+    table to agents by name that take the place of those in `seats`.
     """
     raw = None if graph is None else graph.read_bytes()
     loaded = None if raw is None else parse_graph(raw, "graph.yaml")
@@ -100,7 +111,7 @@ def play(core, seats, *, graph=CARTEL, seed=3, run="planted", enforced=None, thr
     journal("open", first)
     if thresholds is not None:
         entries[0].body["thresholds"] = thresholds
-    acting.play(acting.seat(seats), seed=seed, journal=journal)
+    acting.play(acting.seat(seats) | foreign(acting), seed=seed, journal=journal)
     status = "complete" if len(entries) > core.rounds else "invalid"
     counts = {kind: sum(e.kind == kind for e in entries) for kind in ("open", "round", "ruling")}
     counts = {kind: count for kind, count in counts.items() if count} | {"close": 1}

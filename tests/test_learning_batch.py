@@ -14,10 +14,10 @@ from institutional.episode import Table
 from institutional.errors import InstitutionalError
 from institutional.experiments.run import run_experiment
 from institutional.governance.loading import load_graph
-from institutional.ledger import log
 from institutional.learning.expand import expand, seat_of
 from institutional.learning.sessions import WATCHED, trace, train_governed
 from institutional.learning.tables import tabulate
+from institutional.ledger import log
 
 ROOT = Path(__file__).parents[1]
 QUICK = Learner(exploration=EpsilonGreedy(0.01), stable=500)

@@ -13,6 +13,7 @@ from institutional.cli import (
     graph_diff,
     graph_explain,
     graph_new,
+    graph_redteam,
     graph_replay,
     graph_test,
 )
@@ -124,5 +125,6 @@ for module in (
     graph_deter,
     graph_calibrate,
     graph_new,
+    graph_redteam,
 ):
     module.register(app)

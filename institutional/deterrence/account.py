@@ -96,30 +96,13 @@ def account(loaded: LoadedGraph, core: Core, *, discount: float = DISCOUNT) -> A
             "certain detection\n  set audit_share to 1 and divide the fines by the share for a "
             "risk-neutral cartel"
         )
-    rents = market.rents(core)
-    paying = [rent.plan for rent in rents if rent.rent > 0]
-    if not paying:
-        raise InstitutionalError(
-            f"no plan pays more than Nash play in this {core.name} market: nothing is to be "
-            "deterred\n  name an environment in which collusion pays"
-        )
     table = Table(core, loaded)
-    program, graph = table.program, table.briefing(0).graph
+    program = table.program
     assert program is not None  # noqa: S101 - a table with a graph has a program
-    everything = market.agreements(core)
-    nash = core.benchmarks()[COMPLY].actions
-    plans = market.distinct({COMPLY: nash} | {plan: everything[plan] for plan in paying})
-    shares = {
-        plan: largest_quiet_share(graph, nash, actions)
-        for plan, actions in plans.items()
-        if plan != COMPLY
-    }
-    parked = {
-        parking(plan): nash + share * (plans[plan] - nash)
-        for plan, share in shares.items()
-        if 0 < share < 1
-    }
-    actions = market.distinct(plans | parked)
+    rents = market.rents(core)
+    actions, shares = cartel_plans(table)
+    plans = {plan: actions[plan] for plan in (COMPLY, *shares)}
+    nash = actions[COMPLY]
     product = explore(program, core, actions)
     profit = float(market.profits(core, nash).mean())
     noticed = [COMPLY, *(plan for plan, share in shares.items() if share < 1)]
@@ -145,6 +128,35 @@ def account(loaded: LoadedGraph, core: Core, *, discount: float = DISCOUNT) -> A
         standings=len(product.reward),
         bounded=product.bounded,
     )
+
+
+def cartel_plans(table: Table) -> tuple[dict[str, Array], dict[str, float]]:
+    """What a cartel chooses among, and how far each plan that pays goes unnoticed.
+
+    Joint actions [N, A] by name, Nash play first, then the plans, then each that is noticed parked
+    at its largest quiet share. Raises InstitutionalError where no plan pays more than Nash play.
+    """
+    core, graph = table.core, table.briefing(0).graph
+    paying = [rent.plan for rent in market.rents(core) if rent.rent > 0]
+    if not paying:
+        raise InstitutionalError(
+            f"no plan pays more than Nash play in this {core.name} market: nothing is to be "
+            "deterred\n  name an environment in which collusion pays"
+        )
+    everything = market.agreements(core)
+    nash = core.benchmarks()[COMPLY].actions
+    plans = market.distinct({COMPLY: nash} | {plan: everything[plan] for plan in paying})
+    shares = {
+        plan: largest_quiet_share(graph, nash, actions)
+        for plan, actions in plans.items()
+        if plan != COMPLY
+    }
+    parked = {
+        parking(plan): nash + share * (plans[plan] - nash)
+        for plan, share in shares.items()
+        if 0 < share < 1
+    }
+    return market.distinct(plans | parked), shares
 
 
 def evasion(product: Product, allowed: Sequence[str], *, nash: float, discount: float) -> Evasion:

@@ -62,6 +62,17 @@ def best_policy(product: Product, allowed: Sequence[str], *, discount: float) ->
         policy = np.where(better, columns[choice], policy)
 
 
+def best_of_rounds(product: Product, rounds: int) -> float:
+    """The most that `rounds` rounds from good standing can bring, mean per round, undiscounted.
+
+    Backward induction: no way of playing the product's plans earns more in a run of that length.
+    """
+    ahead = np.zeros(len(product.reward))
+    for _ in range(rounds):
+        ahead = (product.reward + ahead[product.following]).max(axis=1)
+    return float(ahead[0]) / rounds
+
+
 def constant(product: Product, plan: str) -> Integers:
     """The policy that plays `plan` whatever happens, [S]."""
     return np.full(len(product.reward), product.plans.index(plan))

@@ -164,11 +164,8 @@ class Governed(BaseParallelWrapper[str, Any, Any]):
         return self._with_standing(observations), rewards, terminations, truncations, infos
 
     def _with_standing(self, observations: dict[str, Any]) -> dict[str, Any]:
-        register = self.institution.register
-        state, credits_ = register.state[0], register.credits[0]
-        if not self.program.loaded.graph.send_notices:
-            # A standing is a notice in numbers: without notices it reads as on the first day.
-            state, credits_ = np.full_like(state, self.program.initial), np.zeros_like(credits_)
+        states, balances = self.institution.shown()
+        state, credits_ = states[0], balances[0]
         suspended, cap = self.institution.suspended()[0], self.institution.cap()[0]
         result = {}
         for agent, inner in observations.items():

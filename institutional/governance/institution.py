@@ -11,7 +11,7 @@ import numpy as np
 
 from institutional.errors import InstitutionalError
 from institutional.governance import controller, notices, oracle
-from institutional.governance.controller import NO_MOVE, Ruling
+from institutional.governance.controller import NO_MOVE, Integers, Ruling
 from institutional.governance.oracle import Finding, Mask
 from institutional.governance.program import Array, Move, Program, Record
 
@@ -41,6 +41,16 @@ class Institution:
     def cap(self) -> Array:
         """The largest permitted share of the largest action in the coming round, [M, N]."""
         return self.program.cap[self.register.state]
+
+    def shown(self) -> tuple[Integers, Integers]:
+        """Standings and credits as agents are told them, [M, N] each.
+
+        A standing is a notice in numbers: without notices it reads as on the first day.
+        """
+        state, credits_ = self.register.state, self.register.credits
+        if self.program.loaded.graph.send_notices:
+            return state, credits_
+        return np.full_like(state, self.program.initial), np.zeros_like(credits_)
 
     def judge(self, record: Record) -> Ruling:
         """Find and decide on the public record of the round just played.
