@@ -9,13 +9,14 @@ import pytest
 
 from agents.q_learning.game import from_briefing
 from agents.q_learning.schedule import EpsilonGreedy, Learner
+from agents.q_learning.sessions import train
 from environments import presets
-from institutional.episode import Table
+from institutional.episode import Seat, Table
 from institutional.errors import InstitutionalError
 from institutional.experiments.run import run_experiment
 from institutional.governance.loading import load_graph
 from institutional.learning.expand import expand, seat_of
-from institutional.learning.sessions import WATCHED, trace, train_governed
+from institutional.learning.sessions import WATCHED, trace, train_governed, words_of
 from institutional.learning.tables import tabulate
 from institutional.ledger import log
 
@@ -49,6 +50,20 @@ def test_a_batch_says_what_each_session_came_to():
             assert np.array_equal(getattr(batch, field.name), getattr(again, field.name))
 
 
+def test_an_ungoverned_batch_plays_the_runs_of_its_seeds_too():
+    """200 rounds of an ordinary run and of the batch session with the run's seeds."""
+    table = Table(presets.make("lin2024", rounds=200), None)
+    agents = table.seat([Seat("q_learner", {"levels": 2, "beta": 0.01})] * 2)
+    table.play(agents, seed=5)
+    game = from_briefing(table.briefing(0), levels=2)
+    learner = Learner(exploration=EpsilonGreedy(0.01), most_periods=200)
+
+    batch = train(game, learner, words_of(table.core.agents, [5]), keep_values=True)
+
+    for seat, agent in enumerate(agents.values()):
+        assert np.array_equal(agent.values, batch.values[0, seat])
+
+
 def test_a_market_with_shocks_is_refused():
     with pytest.raises(InstitutionalError, match="no finite table"):
         governed(demand_shock={"sd": 1.0})
@@ -79,7 +94,7 @@ def test_a_session_expands_into_a_run_that_is_recorded_audited_and_replayed(tmp_
     (run,) = (tmp_path / "out").glob("institutional-*")
     summary = json.loads((run / "summary.json").read_text())
     assert summary["audit_word"] == "UNANCHORED"
-    assert summary["replay"] == "REPRODUCED"
+    assert summary["replay"] == "exact"
     bodies = [entry.body for entry in log.read_entries(run / "ledger") if entry.kind == "round"]
     recorded = np.array([body["record"]["quantities"] for body in bodies])
     assert np.array_equal(recorded, market.records["quantities"][told.play])

@@ -72,10 +72,13 @@ class Trace(NamedTuple):
     states: Integers  # [T, N] legal state after the round
 
 
-def words_of(governed: GovernedGame, seed: int) -> Words:
-    """The learners' seeds in the run of `seed`, [N]: those that `episode` gives them."""
+def words_of(agents: Sequence[str], seeds: Sequence[int]) -> Words:
+    """The learners' seeds in the runs of `seeds`, [E, N]: those that `episode` gives them.
+
+    An ungoverned session that `train` is to play as the run of a seed is given these.
+    """
     return np.array(
-        [derive(seed, "agent", seat, name) for seat, name in enumerate(governed.program.agents)],
+        [[derive(seed, "agent", seat, name) for seat, name in enumerate(agents)] for seed in seeds],
         dtype=np.uint64,
     )
 
@@ -83,7 +86,7 @@ def words_of(governed: GovernedGame, seed: int) -> Words:
 def open_session(governed: GovernedGame, learner: Learner, seed: int) -> tuple[Session, Standing]:
     """The run of `seed` before its first round."""
     lottery = lottery_of(environment_seed(seed))
-    session = begin(governed.game, learner, words_of(governed, seed))
+    session = begin(governed.game, learner, words_of(governed.program.agents, [seed])[0])
     return session, kernel.blank(governed, lottery)
 
 
