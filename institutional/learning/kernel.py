@@ -237,5 +237,5 @@ def blank(governed: GovernedGame, lottery: int) -> Standing:
 
 def blank_watch(governed: GovernedGame) -> Watch:
     """Nothing seen yet."""
-    agents = np.zeros((2, len(governed.radix)), dtype=np.int64)
+    agents = np.zeros((2, len(governed.law.radix)), dtype=np.int64)
     return Watch(np.zeros(len(governed.law.payoffs), dtype=np.int64), agents[0], agents[1])
