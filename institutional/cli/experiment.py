@@ -209,6 +209,7 @@ class Bar:
         self._task: Any = None
 
     def show(self, done: int, total: int) -> None:
+        """Move the bar to `done` of `total`."""
         if not self._enabled:
             return
         if self._progress is None:
@@ -227,5 +228,6 @@ class Bar:
         self._progress.update(self._task, completed=done)
 
     def close(self) -> None:
+        """Leave the bar as it stands."""
         if self._progress is not None:
             self._progress.stop()

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command()(learn)
 
 
-def learn(
+def learn(  # noqa: PLR0917 - typer passes them by name
     specification: Annotated[Path, typer.Argument(help="A learning study, as YAML.")],
     sessions: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="Sessions per cell; default: as written.")
@@ -121,8 +121,12 @@ def _print(study: "Study") -> None:
         ],
     )
     print()
+    reasons: dict[tuple[str, str], list[str]] = {}
     for line in study.skipped:
-        print(f"skipped: {' '.join(v for k, v in line.items() if k != 'reason')}: {line['reason']}")
+        where = [line["institution"], *([line["arm"]] if "arm" in line else [])]
+        reasons.setdefault((line["market"], line["reason"]), []).append(" ".join(where))
+    for (market, reason), cells in reasons.items():
+        print(f"skipped, {reason}: {market}: {', '.join(cells)}")
     if study.phase is not None:
         phase = study.phase
         print(f"phase diagram, {phase.market}: ungoverned Δ {phase.ungoverned:.2f};", end=" ")

@@ -102,7 +102,8 @@ def _chunks(sessions: int) -> Iterator[Sequence[int]]:
 
 def _kept(result: GovernedSessions) -> Played:
     return Played(
-        np.array(result.seeds), *(getattr(result, name) for name in Played._fields if name != "seeds")
+        np.array(result.seeds),
+        *(getattr(result, name) for name in Played._fields if name != "seeds"),
     )
 
 

@@ -14,13 +14,17 @@ wrong_firm  everything the institution decides about one firm falls upon the one
 Becker 1968, JPE 76(2): what deters is the difference that conduct makes to the expected fine.
 """
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from institutional.governance.loading import LoadedGraph, parse_graph
 from institutional.learning.plan import Control, Setting, govern
 from institutional.learning.tables import GovernedGame
+
+Values = TypeVar("Values", bound=NDArray[Any])
 
 _BY_LOT = """\
 format: institutional.graph/1
@@ -79,6 +83,12 @@ def controlled(
 def _moved_on(governed: GovernedGame) -> GovernedGame:
     """Every firm is judged, and its fines measured, by what the next one did."""
     law = governed.law
-    moved = {name: np.roll(getattr(law, name), -1, axis=-1) for name in ("alone", "paired", "bases")}
-    arrays = {name: np.ascontiguousarray(values) for name, values in moved.items()}
-    return GovernedGame(governed.game, governed.program, law._replace(**arrays), governed.records)
+    moved = law._replace(
+        alone=_rolled(law.alone), paired=_rolled(law.paired), bases=_rolled(law.bases)
+    )
+    return replace(governed, law=moved)
+
+
+def _rolled(values: Values) -> Values:
+    """`values` [..., N] with every agent's taken from the next agent."""
+    return np.ascontiguousarray(np.roll(values, -1, axis=-1))  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Fine size times chance of detection, against what learners then gain: where does it turn?
+"""Fine size times chance of detection, against what learners then gain, and where that turns.
 
 A firm that is caught with probability p in a round of collusion and then pays S expects to lose
 p * S; it should stop where that reaches the rent, what the round of collusion gains it (Becker
@@ -63,7 +63,7 @@ def phase_diagram(plan: Plan, folder: Path, *, threads: int | None, done: Done) 
         }
 
     free = measured("phase-none", parse_graph(NOBODY, "nobody"))
-    rows = []
+    rows: list[dict[str, float | None]] = []
     for chance in phase.chances:
         for size in phase.sizes:
             graph = with_parameters(loaded, fine=size * rent, audit_share=chance)
@@ -84,10 +84,10 @@ def thresholds(table: pl.DataFrame, ungoverned: float) -> dict[float, float]:
 
     Between two sizes Delta is taken as linear in the logarithm of the size.
     """
-    lowest = table["delta"].min()
-    half = (ungoverned + float(lowest)) / 2  # type: ignore[arg-type]
+    half = (ungoverned + float(table["delta"].to_numpy().min())) / 2
     found = {}
-    for (chance,), group in table.sort("size").group_by("chance", maintain_order=True):
+    for chance in table["chance"].unique().sort().to_list():
+        group = table.filter(pl.col("chance") == chance).sort("size")
         sizes, deltas = np.log(group["size"].to_numpy()), group["delta"].to_numpy()
         fallen = np.flatnonzero(deltas <= half)
         if len(fallen) == 0 or fallen[0] == 0:
@@ -95,7 +95,7 @@ def thresholds(table: pl.DataFrame, ungoverned: float) -> dict[float, float]:
         at = fallen[0]
         share = (deltas[at - 1] - half) / (deltas[at - 1] - deltas[at])
         size = np.exp(sizes[at - 1] + share * (sizes[at] - sizes[at - 1]))
-        found[float(chance)] = float(chance * size)  # type: ignore[arg-type]
+        found[float(chance)] = float(chance * size)
     return found
 
 
@@ -115,7 +115,9 @@ def figure_of(diagram: PhaseDiagram) -> Figure:
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
     columns, lines = _edges(sizes), _edges(chances)
-    shades = axes.pcolormesh(columns, lines, delta, cmap="cividis", vmin=min(0.0, delta.min()), vmax=1)
+    shades = axes.pcolormesh(
+        columns, lines, delta, cmap="cividis", vmin=min(0.0, delta.min()), vmax=1
+    )
     figure.colorbar(shades, label="mean profit gain Δ before fines (0 Nash, 1 joint monopoly)")
     for line, chance in enumerate(chances):
         for column, size in enumerate(sizes):
@@ -124,7 +126,9 @@ def figure_of(diagram: PhaseDiagram) -> Figure:
             axes.text(size, chance, f"{value:.2f}", ha="center", va="center", color=colour, size=7)
     span = np.geomspace(columns[0], columns[-1], 200)
     axes.plot(span, 1 / span, color="white", linewidth=3.4)
-    axes.plot(span, 1 / span, color="#d55e00", linewidth=1.8, label="p · S = rent of joint monopoly")
+    axes.plot(
+        span, 1 / span, color="#d55e00", linewidth=1.8, label="p · S = rent of joint monopoly"
+    )
     learnt = diagram.ungoverned
     if learnt > 0:
         label = f"p · S = rent that is learnt (Δ = {learnt:.2f})"

@@ -239,7 +239,9 @@ def load_plan(path: Path, *, quick: bool = False) -> Plan:
         for name, market in specification.markets.items()
     }
     graphs = {
-        name: parse_graph(NOBODY, "nobody") if one.graph is None else load_graph(path.parent / one.graph)
+        name: parse_graph(NOBODY, "nobody")
+        if one.graph is None
+        else load_graph(path.parent / one.graph)
         for name, one in specification.institutions.items()
     }
     phase = specification.phase

@@ -65,7 +65,7 @@ def run_study(
                 skipped.append(_unplayed(arm, "the institution fined nobody"))
                 done(count)
                 continue
-            other = _control(plan, arm, task, control, weight)
+            other = _control(arm, task, control, weight)
             again = play(other, count, chunks, threads=threads, done=done)
             found += _rows(plan, other, arm, again, free)
     diagram = None
@@ -79,10 +79,12 @@ def run_study(
 
 def _task(plan: Plan, cell: Cell) -> Task:
     setting = plan.markets[cell.market]
-    return Task(cell.id, setting, plan.governed(cell), plan.specification.learner, {"arm": cell.arm})
+    return Task(
+        cell.id, setting, plan.governed(cell), plan.specification.learner, {"arm": cell.arm}
+    )
 
 
-def _control(plan: Plan, arm: Cell, task: Task, control: Control, weight: Burden) -> Task:
+def _control(arm: Cell, task: Task, control: Control, weight: Burden) -> Task:
     governed = controlled(control, task.setting, task.governed, weight)
     return task._replace(name=arm.id, governed=governed, identity={"arm": control})
 

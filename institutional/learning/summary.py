@@ -35,9 +35,7 @@ def summary(results: pl.DataFrame, baseline: str) -> pl.DataFrame:
     welfare_change, consumer_surplus_change, price_change    likewise ungoverned, means
     """
     keys = ["market", "institution", "arm"]
-    cells = {
-        key: group.sort("seed") for key, group in results.group_by(keys, maintain_order=True)
-    }
+    cells = {key: group.sort("seed") for key, group in results.group_by(keys, maintain_order=True)}
     rows = []
     for (market, institution, arm), cell in cells.items():
         free = cells[market, baseline, "institution"]
@@ -49,14 +47,16 @@ def summary(results: pl.DataFrame, baseline: str) -> pl.DataFrame:
             "sessions": len(cell),
             **_mean("delta", cell["delta"]),
             **_mean("change", cell["delta"] - free["delta"]),
-            **_mean("beyond_lottery", None if lottery is None else cell["delta"] - lottery["delta"]),
+            **_mean(
+                "beyond_lottery", None if lottery is None else cell["delta"] - lottery["delta"]
+            ),
         }
         row |= {name: _plain(cell[name]) for name in MEANS}
         row |= {
             f"{name}_change": _plain(cell[name] - free[name])
             for name in ("price", "consumer_surplus", "welfare")
         }
-        row |= {name: float((cell["conduct"] == name).mean() or 0.0) for name in CONDUCT}
+        row |= {name: _share(cell["conduct"], name) for name in CONDUCT}
         row["verdict"] = verdict(row) if arm == "institution" and institution != baseline else ""
         rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -82,8 +82,12 @@ def verdict(row: dict[str, Any]) -> str:
 
 
 def _plain(values: pl.Series) -> float | None:
-    found = values.cast(pl.Float64).fill_nan(None).mean()
-    return None if found is None else float(found)  # type: ignore[arg-type]
+    numbers = values.cast(pl.Float64).to_numpy()
+    return None if np.isnan(numbers).any() else float(numbers.mean())
+
+
+def _share(words: pl.Series, word: str) -> float:
+    return float((words == word).to_numpy().mean())
 
 
 def _mean(name: str, values: pl.Series | None) -> dict[str, float | None]:
