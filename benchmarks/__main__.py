@@ -7,7 +7,7 @@ if a target is missed.
 
 import sys
 
-from benchmarks import engine, environment, exploration, ledger, logged_run, start_up
+from benchmarks import engine, environment, exploration, learning, ledger, logged_run, start_up
 
 TARGETS = [
     *engine.measure(),
@@ -15,6 +15,7 @@ TARGETS = [
     *logged_run.measure(),
     *ledger.measure(),
     *exploration.measure(),
+    *learning.measure(),
     *start_up.measure(),
 ]
 

@@ -1,19 +1,17 @@
 """The compiled engine and the ordinary path: the same sessions, decisions and rewards."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from test_explore_random import made_up
 
 from agents.q_learning.game import from_briefing
 from agents.q_learning.schedule import EpsilonGreedy, Learner
 from environments import presets
 from institutional.episode import Seat, Table
-from institutional.errors import InstitutionalError
 from institutional.governance.loading import load_graph, parse_graph
 from institutional.learning.sessions import trace
 from institutional.learning.tables import tabulate
@@ -64,3 +62,71 @@ def test_every_shipped_graph_decides_alike_in_both_engines(path, memory):
     core = presets.make(market, rounds=ROUNDS)
     levels = 3 if market == "lin2024" else 5
     assert_same(*both(core, loaded, seed=memory, levels=levels, memory=memory))
+
+
+def test_the_shipped_graphs_are_not_idle_in_these_runs():
+    """Otherwise the comparison above would prove little: moves, fines and suspensions happen."""
+    _, fast, _, outcome = both(
+        presets.make("lin2024", rounds=400),
+        load_graph(GRAPHS[2].with_name("suspension.yaml")),
+        seed=3,
+        levels=2,
+    )
+    assert (fast.moves >= 0).sum() > 10
+    assert (fast.play >= 16).any()  # not among the grid's own 4 x 4: somebody was suspended
+    assert sum(len(ruling["moves"]) for ruling in outcome.rulings) == (fast.moves >= 0).sum()
+
+
+def random_core(rng):
+    match rng.choice(["lin2024", "symmetric", "waltman_kaymak2008", "calvano2020"]):
+        case "lin2024":
+            return presets.make("lin2024", rounds=ROUNDS), 2
+        case "symmetric":
+            firms, goods = rng.choice([(2, 1), (3, 1), (2, 2)])
+            return presets.make("symmetric", firms=firms, goods=goods, rounds=ROUNDS), 4 - goods
+        case "waltman_kaymak2008":
+            return presets.make("waltman_kaymak2008", rounds=ROUNDS), rng.choice([2, 4])
+        case _:
+            firms = rng.choice([2, 3])
+            return presets.make("calvano2020", firms=firms, rounds=ROUNDS), 5 - firms
+
+
+def random_graph(rng, core):
+    """A made-up graph of the model checker's tests, its evidence over this market's signals."""
+    graph = json.loads(made_up(rng.randrange(10**6)).document.raw)
+    graph["environment"] = core.name
+    span = core.high * np.array([[[rng.uniform(0, 0.6)] for _ in core.agents] for _ in range(40)])
+    span /= 1 if core.capacity is None else core.low.shape[1]
+    records = core.settle(span, np.zeros((40, 0)))
+    later = {name: values[::-1] for name, values in records.items()}
+    for entry in graph["evidence"].values():
+        name = rng.choice(sorted(core.signals))
+        values = core.signals[name].function(records, later)
+        when = {"signal": name}
+        when[rng.choice(["above", "at_least", "below", "at_most"])] = float(
+            rng.choice(values.ravel())
+        )
+        if rng.random() < 0.6:
+            of = rng.choice([2, 3, 5, 30, 64])
+            when["for"] = {"at_least": rng.randint(1, min(of, 6)), "of": of}
+        entry["when"] = when
+    for edge in graph["edges"]:
+        if not graph["restoration"].get("credits"):
+            edge["sanction"].pop("credits", 0)  # without a cap balances are not looked up
+        if "fine" in edge["sanction"]:
+            edge["sanction"]["fine"]["of"] = rng.choice(["profit", "price", "synchrony"])
+            edge["sanction"]["fine"]["floor"] = rng.choice([0, 0.5])
+    for state in graph["states"].values():
+        if rng.random() < 0.3:
+            state["restriction"] = rng.choice([{"suspended": True}, {"cap": rng.uniform(0.1, 0.9)}])
+    if rng.random() < 0.4:
+        graph["detection"]["audit_share"] = rng.uniform(0.1, 0.9)
+    return parse_graph(json.dumps(graph).encode(), "random.yaml")
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_random_graphs_over_random_markets_decide_alike_in_both_engines(number):
+    rng = random.Random(number)  # noqa: S311 - graphs are made up, not secrets
+    core, levels = random_core(rng)
+    loaded = random_graph(rng, core)
+    assert_same(*both(core, loaded, seed=number, levels=levels, memory=number % 3))

@@ -33,13 +33,24 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="An agent.")], as_json: Json = False) -> None:
-    """Show an agent's data sheet: what it does, reads and can be told.
+def show(
+    name: Annotated[str, typer.Argument(help="An agent, or a file of learnt sessions (.npz).")],
+    session: Annotated[int, typer.Option(help="Which session of the file.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show an agent's data sheet, or what learners do once they have learnt.
+
+    Of learnt strategies: the joint actions that repeat for ever, what they earn, and in how many
+    states each plays a best reply to the others.
 
     Example: institutional agent show divider_grim
     """
     from agents.catalogue import AGENTS
     from institutional.errors import InstitutionalError, suggestion
+
+    if name.endswith(".npz"):
+        _show_learnt(name, session, as_json=as_json)
+        return
 
     if name not in AGENTS:
         raise InstitutionalError(f'there is no agent "{name}".{suggestion(name, AGENTS)}')
@@ -60,3 +71,47 @@ def show(name: Annotated[str, typer.Argument(help="An agent.")], as_json: Json =
     print(f"  reads text: {'yes' if entry.reads_text else 'no, so it has no constitutional arm'}")
     print(f"  innocent: {'yes, a case against it is a false positive' if entry.innocent else 'no'}")
     print("  parameters: " + ", ".join(f"{k} ({v!r})" for k, v in entry.parameters.items()))
+
+
+def _show_learnt(name: str, session: int, *, as_json: bool) -> None:
+    from pathlib import Path
+
+    from agents.q_learning.storage import load
+    from agents.q_learning.strategy import best_reply_share, limit_cycle
+    from institutional.errors import InstitutionalError
+
+    learnt = load(Path(name))
+    if session >= len(learnt.periods):
+        raise InstitutionalError(
+            f"{name} holds sessions 0 to {len(learnt.periods) - 1}, not {session}\n"
+            "  choose one with --session"
+        )
+    game, learner, strategy = learnt.game, learnt.learner, learnt.strategy[session]
+    cycle = limit_cycle(game, strategy, learner.memory, int(learnt.state[session]))
+    shares = best_reply_share(game, strategy, learner.memory, discount=learner.discount)
+    sheet = {
+        "file": name,
+        "session": session,
+        "sessions": len(learnt.periods),
+        "converged": bool(learnt.converged[session]),
+        "periods": int(learnt.periods[session]),
+        "cycle": len(cycle.joints),
+        "actions": {n: a.tolist() for n, a in zip(game.names, cycle.actions, strict=True)},
+        "profit": dict(zip(game.names, cycle.profits.mean(axis=0).tolist(), strict=True)),
+        "best_reply_share": dict(zip(game.names, shares.tolist(), strict=True)),
+    }
+    if as_json:
+        print_json(sheet)
+        return
+    ended = "converged" if sheet["converged"] else "was stopped"
+    print(f"{name}, session {session} of {len(learnt.periods)}")
+    print(f"  {ended} after {learnt.periods[session]:,} periods; memory {learner.memory}")
+    print(f"  then {len(cycle.joints)} joint action(s) repeat for ever:")
+    for period in range(len(cycle.joints)):
+        played = [
+            "/".join(f"{number:.4g}" for number in actions[period]) for actions in cycle.actions
+        ]
+        earned = ", ".join(f"{money:.4g}" for money in cycle.profits[period])
+        print(f"    {'  '.join(played)}   earns {earned}")
+    for seat, agent in enumerate(game.names):
+        print(f"  {agent}: a best reply to the others in {shares[seat]:.0%} of states")

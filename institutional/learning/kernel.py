@@ -1,8 +1,8 @@
 """The learning loop of one session with the institution inside it, compiled.
 
-Between what agents chose and what they learn lies a whole round of oracle and controller, looked up
-in the tables of `institutional.learning.tables`. Bit for bit what `institutional.governance` decides
-and what `agents.q_learning.learner` learns from it.
+Between what agents chose and what they learn lies a whole round of oracle and controller, looked
+up in the tables of `institutional.learning.tables`. Bit for bit what `institutional.governance`
+decides and what `agents.q_learning.learner` learns from it.
 
 Shapes: N agents, M moves, W windows, P plays.
 """
@@ -10,7 +10,6 @@ Shapes: N agents, M moves, W windows, P plays.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agents.contract import Array
 from agents.q_learning.compiled import compiled, part
@@ -30,7 +29,7 @@ from agents.q_learning.kernel import (
     seek,
     softly,
 )
-from institutional.learning.tables import GovernedGame, Law
+from institutional.learning.tables import MADE, RESTRICTS, TAGS, GovernedGame, Law
 
 NO_MOVE = -1
 CERTAINTY = 2.0**53
@@ -90,10 +89,10 @@ def advance(
     memory, alpha, discount, boltzmann, decay, floor, needed = rules
     played, observed, payoffs = law.played, law.observed, law.payoffs
     alone, paired, classes, windows = law.alone, law.paired, law.classes, law.windows
-    steps, made, tiers, states_of = law.steps, law.moves, law.tiers, law.states
+    steps, made, rates, states_of = law.steps, law.moves, law.rates, law.states
     unseen, audit, suspended, accused = law.unseen, law.audit, law.suspended, law.accused
     restriction, radix, fined, spans = law.restriction, law.radix, law.fined, law.spans
-    rates, floors, bases = law.rates, law.floors, law.bases
+    floors, bases = law.floors, law.bases
     nodes, history, hits, last_play, lottery, moved, fines, paid, moves = standing
     period, stable, state, joint = clock[PERIOD], clock[STABLE], clock[STATE], clock[JOINT]
     level, before = exploration[0], last_play[0]
@@ -105,7 +104,7 @@ def advance(
     spoilt = columns - _ONE
     row, out, fining = 0, 0, True
     for agent in range(agents):
-        legal = states_of[nodes[agent] // columns]
+        legal = states_of[nodes[agent]]
         row += restriction[legal] * radix[agent]
         out += suspended[legal]
 
@@ -168,18 +167,20 @@ def advance(
             step = np.uint64(steps[place])
             if watch is not None:
                 watch.cases[agent] += counted and accused[column]
-                watch.idle[agent] += suspended[states_of[nodes[agent] // columns]]
-            nodes[agent] = step >> _ONE
-            if step & _ONE:
-                moving = True
+                watch.idle[agent] += suspended[states_of[nodes[agent]]]
+            nodes[agent] = step >> TAGS
+            if step & MADE:
+                if step & RESTRICTS:
+                    moving = True
                 move = np.int64(made[place])
                 moved[agent] = move
                 moves[agent, move] += 1
                 basis = fined[move]
                 if basis >= 0:
-                    tier = min(np.int64(tiers[place]), rates.shape[1] - 1)
-                    line = play if spans[basis] == 1 else play * spans[basis] + before
-                    fine = max(rates[move, tier] * bases[basis, line, agent], floors[move])
+                    line = play
+                    if spans[basis] > 1:
+                        line = play * spans[basis] + before
+                    fine = max(rates[place] * bases[basis, line, agent], floors[move])
                     fines[agent] = fine
                     paid[agent] += fine
                     fining = True
@@ -207,7 +208,7 @@ def advance(
         if moving:
             row, out = 0, 0
             for agent in range(agents):
-                legal = states_of[nodes[agent] // columns]
+                legal = states_of[nodes[agent]]
                 row += restriction[legal] * radix[agent]
                 out += suspended[legal]
         stable = 0 if changed else stable + 1

@@ -9,7 +9,7 @@ Shapes: E sessions, N agents, S states, P plays, M moves, T rounds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from institutional.learning.tables import GovernedGame
 from institutional.seeds import derive, environment_seed, lottery_of
 
 WATCHED = 1000
-"""Rounds played after a session has ended, without learning or exploring, to see what it came to."""
+"""Rounds played after a session, without learning or exploring, to see what it came to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +63,13 @@ class GovernedSessions:
 class Trace(NamedTuple):
     """The first T rounds of one session, round by round."""
 
+    session: Session  # as it stands after them
     actions: Integers  # [T, N] grid action that was chosen
     play: Integers  # [T] what was played of it
     moves: Integers  # [T, N] index of the move that was made, -1 where none
     fines: Array  # [T, N] money
     rewards: Array  # [T, N] profit less fine
     states: Integers  # [T, N] legal state after the round
-    session: Session
 
 
 def words_of(governed: GovernedGame, seed: int) -> Words:
@@ -163,7 +163,7 @@ def trace(governed: GovernedGame, learner: Learner, seed: int, rounds: int) -> T
     """The first `rounds` rounds of the session of `seed`, or all of it where it is shorter."""
     session, standing = open_session(governed, learner, seed)
     rules, law = rules_of(learner), governed.law
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     while len(rows) < rounds and session.clock[STABLE] < learner.stable:
         standing.moved[:], standing.fines[:] = kernel.NO_MOVE, 0.0
         kernel.advance(governed.game.sizes, law, rules, session, standing, None, len(rows) + 1)
@@ -175,8 +175,7 @@ def trace(governed: GovernedGame, learner: Learner, seed: int, rounds: int) -> T
                 standing.moved.copy(),
                 standing.fines.copy(),
                 law.payoffs[play] - standing.fines,
-                law.states[standing.nodes // len(law.unseen)],
+                law.states[standing.nodes],
             )
         )
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return Trace(*columns, session=session)
+    return Trace(session, *(np.array(column) for column in zip(*rows, strict=True)))

@@ -1,8 +1,8 @@
 """A governance graph over a finite game, as tables: what the compiled learning loop reads.
 
 With finitely many joint actions and no shocks there are finitely many public records, so whatever
-an oracle would see of a round is looked up. Whatever a controller would do is looked up as well: the
-model checker's table of every standing one agent can reach (`explore.table`) says where each input
+an oracle would see of a round is looked up. So is whatever a controller would do: the model
+checker's table of every standing that one agent can reach (`explore.table`) says where each input
 leads. Both are filled here, once, by the very functions that govern ordinary runs: there is no
 second statement of any rule, and any graph whose standings can be explored can be tabulated.
 
@@ -29,7 +29,7 @@ from institutional.governance.explore.inputs import told_apart
 from institutional.governance.explore.table import Table, explore
 from institutional.governance.hypothetical import compile_on_paper
 from institutional.governance.oracle import Mask
-from institutional.governance.program import Array, FineRule, Probe, Program, Record
+from institutional.governance.program import Array, Probe, Program, Record
 
 LONGEST_HISTORY = 20
 """Bits: up to two to this power of histories are looked up at once; longer windows are counted."""
@@ -38,8 +38,9 @@ MOST_PLAYS = 5000
 """Signals that compare two rounds are tabulated over every pair of plays."""
 MOST_RESTRICTED = 5_000_000
 """Joint actions times combinations of restrictions."""
-IMPOSSIBLE = 255
-"""The class of comparisons that no signal can bring about at once."""
+TAGS, MADE, RESTRICTS = np.uint64(2), np.uint64(1), np.uint64(2)
+"""Bits that `Law.steps` is shifted by; the tags: a move is made, and it changes restrictions."""
+MOST_COLUMNS = 255
 
 
 class Law(NamedTuple):
@@ -60,13 +61,12 @@ class Law(NamedTuple):
     windows: Words  # [W, 3] bit, mask of rounds, how many of them; empty if compact
     classes: NDArray[np.uint8]  # [words] -> column of `steps`
     unseen: NDArray[np.uint8]  # [I] the column instead, if the agent is not looked at
-    steps: NDArray[np.int32]  # [S * I] 2 * I * the next standing, plus 1 where a move is made
+    steps: NDArray[np.uint32]  # [S * I] I * the next standing, shifted by TAGS, and two tags
     moves: NDArray[np.int16]  # [S * I] index of the move, -1 where none
-    tiers: NDArray[np.int32]  # [S * I] fines before this one, where it fines
-    states: NDArray[np.int16]  # [S] legal state
+    rates: Array  # [S * I] of the fine, if there is one
+    states: NDArray[np.int16]  # [S * I] legal state
     start: int  # I * the standing before the first round
     fined: Integers  # [M] row of `bases`, -1 where the move does not fine
-    rates: Array  # [M, .] by tier, the last repeated
     floors: Array  # [M]
     bases: Array  # [F, P or P * P, N] what fines are a share of, never negative
     spans: Integers  # [F] 1, or P where the last round matters: row now * span + before
@@ -101,13 +101,12 @@ def tabulate(program: Program, core: Core, game: Game) -> GovernedGame:
     records = {name: np.concatenate([record[name] for record in settled]) for name in settled[0]}
     spans = [_span(program, reading, records) for reading in range(len(program.readings))]
     layout = _layout(program, spans)
-    alone, paired = _comparisons(program, records, spans, layout)
+    alone, paired = _comparisons(program, records, layout)
     bases, base_spans, rows = _bases(program, records, spans)
     table = _standings(program)
     seen, unseen = _classes(program, table, layout)
-    tiers = max([len(m.fine.rates) for m in program.moves if m.fine is not None], default=1)
     agents, columns = len(program.agents), table.columns
-    accused = table.inputs.breaches.any(axis=1)
+    accused: Mask = np.asarray(table.inputs.breaches.any(axis=1))
     law = Law(
         played=played,
         observed=np.array([_observed(game, play) for play in plays], dtype=np.int32),
@@ -119,13 +118,12 @@ def tabulate(program: Program, core: Core, game: Game) -> GovernedGame:
         windows=layout.windows,
         classes=seen,
         unseen=unseen,
-        steps=(table.successor * (2 * columns) + (table.move >= 0)).astype(np.int32).ravel(),
+        steps=_steps(program, table),
         moves=np.ascontiguousarray(table.move, dtype=np.int16).ravel(),
-        tiers=np.ascontiguousarray(table.tier, dtype=np.int32).ravel(),
-        states=table.states().astype(np.int16),
+        rates=_rates(program, table),
+        states=np.repeat(table.states(), columns).astype(np.int16),
         start=table.start * columns,
         fined=np.array([rows[m.fine.reading] if m.fine else -1 for m in program.moves] or [-1]),
-        rates=np.array([_padded(move.fine, tiers) for move in program.moves] or [[0.0]]),
         floors=np.array([move.fine.floor if move.fine else 0.0 for move in program.moves] or [0.0]),
         bases=bases,
         spans=base_spans,
@@ -139,25 +137,44 @@ def tabulate(program: Program, core: Core, game: Game) -> GovernedGame:
     return GovernedGame(game, program, law, records)
 
 
-def _padded(fine: FineRule | None, tiers: int) -> list[float]:
-    """The rates of a fine, the last repeated up to `tiers`."""
-    rates = [0.0] if fine is None else fine.rates.tolist()
-    return rates + rates[-1:] * (tiers - len(rates))
+def _steps(program: Program, table: Table) -> NDArray[np.uint32]:
+    """`Law.steps`: where each standing and column lead, and whether that matters at once."""
+    states = table.states()
+    held = np.array([(s, c) for s, c in zip(program.suspended, program.cap, strict=True)])
+    changes = (held[states[table.successor]] != held[states][:, None]).any(axis=2)
+    tags = np.where(table.move >= 0, MADE, 0 * MADE) | np.where(changes, RESTRICTS, 0 * MADE)
+    places = (table.successor.astype(np.int64) * table.columns).astype(np.uint64)
+    return (places << TAGS | tags).astype(np.uint32).ravel()
+
+
+def _rates(program: Program, table: Table) -> Array:
+    """`Law.rates`: the rate at the tier that each standing has reached."""
+    rates = np.zeros(table.move.shape)
+    for index, move in enumerate(program.moves):
+        if move.fine is not None:
+            made = table.move == index
+            rates[made] = move.fine.rates[np.minimum(table.tier[made], len(move.fine.rates) - 1)]
+    return rates.ravel()
 
 
 def _standings(program: Program) -> Table:
     """Every standing of one agent; raises InstitutionalError where there are too many."""
     table = explore(compile_on_paper(program.loaded, ["agent"]))
+    if not table.abstraction.exact:
+        raise InstitutionalError(
+            f'graph "{program.loaded.graph.name}": credits are given and spent without a cap\n'
+            "  the fast engine needs one: write restoration.credits, or play ordinary runs"
+        )
     if not table.exact or len(table.codes) * table.columns >= 1 << 29:
         raise InstitutionalError(
             f'graph "{program.loaded.graph.name}": more than {len(table.codes)} standings can be '
             "told apart\n  the fast engine looks them all up: shorten the counters, or play "
             "ordinary runs"
         )
-    if table.columns >= IMPOSSIBLE:
+    if table.columns > MOST_COLUMNS:
         raise InstitutionalError(
             f'graph "{program.loaded.graph.name}": {table.columns} different findings\n'
-            f"  the fast engine tells at most {IMPOSSIBLE - 1} apart; play ordinary runs"
+            f"  the fast engine tells at most {MOST_COLUMNS} apart; play ordinary runs"
         )
     return table
 
@@ -291,7 +308,7 @@ def _layout(program: Program, spans: list[int]) -> _Layout:
 
 
 def _comparisons(
-    program: Program, records: Record, spans: list[int], layout: _Layout
+    program: Program, records: Record, layout: _Layout
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32] | NDArray[np.uint8]]:
     """What holds of this round alone [P, N], and of this round after another [P, P, N]."""
     plays, agents = len(next(iter(records.values()))), len(program.agents)
@@ -326,9 +343,10 @@ def _classes(
     known = told_apart(program, inputs.evidence, inputs.breaches)
     blind = told_apart(program, inputs.evidence, np.zeros_like(inputs.breaches))
     numbers = {row.tobytes(): number for number, row in enumerate(known)}
-    unseen = [numbers.get(row.tobytes(), IMPOSSIBLE) for row in blind]
+    unseen = [numbers.get(row.tobytes(), 0) for row in blind]  # asked for under audits only
     distinct, inverse = np.unique(found, axis=0, return_inverse=True)
-    column = np.array([numbers.get(row.tobytes(), IMPOSSIBLE) for row in distinct], dtype=np.uint8)
+    # What the model checker leaves out cannot happen (a signal both above 5 and at most 2).
+    column = np.array([numbers.get(row.tobytes(), 0) for row in distinct], dtype=np.uint8)
     spoilt = [len(unseen)] * (table.columns - len(unseen))
     return column[inverse.ravel()], np.array([*unseen, *spoilt], dtype=np.uint8)
 
@@ -339,7 +357,8 @@ def _past(history: Integers, probe: Probe, layout: _Layout) -> Mask:
     if probe.at_least == 1 or not layout.compact:
         return now
     window = np.uint64((1 << probe.of) - 1)
-    return now & (np.bitwise_count(history.astype(np.uint64) & window) >= probe.at_least)
+    sustained: Mask = np.bitwise_count(history.astype(np.uint64) & window) >= probe.at_least
+    return now & sustained
 
 
 def _columns(masks: Sequence[Mask], rows: int) -> Mask:
