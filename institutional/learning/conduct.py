@@ -5,13 +5,14 @@ The name follows from numbers alone, in this order, over the rounds after learni
 suspended  some firm is suspended in at least a twentieth of them
 competes   Delta before fines is below a quarter
 pays       somebody is fined: fines are a cost of business
-ignores    in every round there is evidence, and nobody is fined
-pulses     in some rounds there is evidence, in others not, and nobody is fined
+turns      there is evidence against different firms in different rounds, and nobody is fined
+ignores    there is evidence in every round, and nobody is fined
+pulses     there is evidence in some rounds, or a case now and then, and nobody is fined
 parks      never is there evidence, though what the same seed learns ungoverned would be
 unseen     never is there evidence, nor would there be of what the same seed learns ungoverned
 
-"Evidence" of a round is a breach by any firm if the round were repeated for as long as windows look
-back: signals of change see none in it. Windows that really closed are `cases`.
+"Evidence" of a round is a breach if the round were repeated for as long as windows look back:
+signals of change see none in it. Windows that really closed are `cases`.
 
 Shapes: E sessions, P plays.
 """
@@ -29,7 +30,7 @@ from institutional.learning.tables import GovernedGame
 
 SUSPENDED = 0.05
 COLLUSIVE = 0.25
-CONDUCT = ("suspended", "competes", "pays", "ignores", "pulses", "parks", "unseen")
+CONDUCT = ("suspended", "competes", "pays", "turns", "ignores", "pulses", "parks", "unseen")
 MEASURES = ("delta", "tier", "price", "consumer_surplus", "welfare")
 
 
@@ -41,8 +42,11 @@ def rows(
     thousand = 1000 / played.periods
     sanctions = _sanctions(governed)
     evident = _evident(governed)
-    seen = played.visits @ evident / WATCHED
-    seen_free = free.visits @ evident[: free.visits.shape[1]] / WATCHED
+    anybody = evident.any(axis=1)
+    seen = played.visits @ anybody / WATCHED
+    seen_one = (played.visits @ evident / WATCHED).max(axis=1)
+    # What can be played unrestricted comes first in every table of the same market.
+    seen_free = free.visits @ anybody[: free.visits.shape[1]] / WATCHED
     result = []
     for index in range(len(played.seeds)):
         row = {
@@ -61,6 +65,7 @@ def rows(
             "suspended": float(played.suspended[index].max()),
             "cases": float(played.cases[index].max()),
             "evident": float(seen[index]),
+            "evident_one": float(seen_one[index]),
             "evident_ungoverned": float(seen_free[index]),
         }
         row["conduct"] = conduct(row) if cell.arm == "institution" else ""
@@ -76,8 +81,12 @@ def conduct(row: dict[str, Any]) -> str:
         return "competes"
     if row["fines"] > 0:
         return "pays"
-    if row["evident"] > 0:
-        return "ignores" if row["evident"] == 1 else "pulses"
+    if row["evident"] > row["evident_one"]:
+        return "turns"
+    if row["evident"] == 1:
+        return "ignores"
+    if row["evident"] > 0 or row["cases"] > 0:
+        return "pulses"
     return "parks" if row["evident_ungoverned"] > 0 else "unseen"
 
 
@@ -100,15 +109,15 @@ def measures(core: Core, governed: GovernedGame, played: Played) -> dict[str, Ar
 
 
 def _evident(governed: GovernedGame) -> Mask:
-    """Whether a play, repeated, is a breach by anybody, [P]."""
+    """Whether a play, repeated, is a breach by each agent, [P, N]."""
     program, records = governed.program, governed.records
     past = [
         oracle.compared(probe, program.readings[probe.reading].function(records, records))
         for probe in program.probes
     ]
-    found = np.zeros(len(governed.law.payoffs), dtype=np.bool_)
+    found = np.zeros(governed.law.payoffs.shape, dtype=np.bool_)
     for breach in oracle.concluded(program, past)[1]:
-        found |= breach.any(axis=1)
+        found |= breach
     return found
 
 
