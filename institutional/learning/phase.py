@@ -123,7 +123,8 @@ def figure_of(diagram: PhaseDiagram) -> Figure:
         for column, size in enumerate(sizes):
             value = delta[line, column]
             colour = INK if value > 0.55 else "white"
-            axes.text(size, chance, f"{value:.2f}", ha="center", va="center", color=colour, size=7)
+            text = axes.text(size, chance, f"{value:.2f}", ha="center", va="center")
+            text.set(color=colour, size=7, zorder=5)
     span = np.geomspace(columns[0], columns[-1], 200)
     axes.plot(span, 1 / span, color="white", linewidth=3.4)
     axes.plot(
