@@ -6,9 +6,11 @@ is taken as it is, whatever else was changed, and a study that was killed goes o
 
 import hashlib
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import rfc8785
@@ -109,9 +111,9 @@ def _kept(result: GovernedSessions) -> Played:
 
 def _read(path: Path) -> Played:
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return Played(*(data[name] for name in Played._fields))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise InstitutionalError(
             f"{path}: cannot be read ({error})\n  delete it, and its sessions are played again"
         ) from error
