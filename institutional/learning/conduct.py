@@ -42,7 +42,7 @@ def rows(
     thousand = 1000 / played.periods
     sanctions = _sanctions(governed)
     evident = _evident(governed)
-    anybody = evident.any(axis=1)
+    anybody = np.asarray(evident.any(axis=1))
     seen = played.visits @ anybody / WATCHED
     seen_one = (played.visits @ evident / WATCHED).max(axis=1)
     # What can be played unrestricted comes first in every table of the same market.

@@ -69,11 +69,15 @@ def phase_diagram(plan: Plan, folder: Path, *, threads: int | None, done: Done) 
             graph = with_parameters(loaded, fine=size * rent, audit_share=chance)
             found = measured(f"phase-{size:g}-{chance:g}", graph)
             low, high = interval(found["delta"])
-            rows.append(
-                {"size": size, "chance": chance, "expected": size * chance}
-                | {name: float(values.mean()) for name, values in found.items()}
-                | {"delta_low": low, "delta_high": high}
-            )
+            row: dict[str, float | None] = {
+                "size": size,
+                "chance": chance,
+                "expected": size * chance,
+                **{name: float(values.mean()) for name, values in found.items()},
+                "delta_low": low,
+                "delta_high": high,
+            }
+            rows.append(row)
     table = pl.DataFrame(rows, infer_schema_length=None)
     ungoverned = float(free["delta"].mean())
     return PhaseDiagram(table, phase.market, rent, ungoverned, thresholds(table, ungoverned))
