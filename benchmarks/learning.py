@@ -1,18 +1,18 @@
 """Tabular learners: the compiled loop against C and NumPy, and what an institution in it costs.
 
-All figures are periods of one session per second of CPU time, in turn, so that ratios hold on a busy
-machine. The institution's cost is that of a whole round of oracle and controller on top of the bare
-loop over as many periods; fines and suspensions act, as shipped, so the trajectories differ.
+Figures are periods of one session per second of CPU time, in turn, so that ratios hold on a busy
+machine. The institution's cost is that of a whole round of oracle and controller on top of the
+bare loop over as many periods; fines and suspensions act, so the trajectories differ.
 """
 
 import ctypes
-import os
 import resource
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ evidence:
     meaning: the price has been far above Nash
     when: {signal: price, above: 0.2, relative_to: nash, for: {at_least: 10, of: 10}}
 norms:
-  N1: {who: every firm, deontic: must_not, aim: hold, object: a high price, condition: for ten rounds,
+  N1: {who: every firm, deontic: must_not, aim: hold, object: a high price, condition: ten rounds,
        or_else: [fine], breached_by: dear}
 edges:
   - {id: fine, from: active, to: fined, when: [{case: N1}],
@@ -77,8 +77,9 @@ def measure() -> list[Target]:
             lambda: _play(paper.game),
             lambda: _play_governed(paper),
         )
+        gained, available = _two_cores(game, reference)
+    speedup = 2 * gained / available
     numpy_s = _numpy_learner(game, 20_000) / 20_000
-    cores, speedup = _two_cores(game)
     gain = in_c / bare
     return [
         Target("learning loop in C, periods/s", f"{PERIODS / in_c / 1e6:.1f} M"),
@@ -94,11 +95,12 @@ def measure() -> list[Target]:
             numpy_s / (bare / PERIODS) >= 200,
         ),
         Target(
-            f"  {cores} threads over one, periods per wall second",
+            "  two cores over one, where two C threads have two",
             f"{speedup:.2f} x",
             ">= 1.8 x",
-            speedup >= 1.8 if cores == 2 else None,
+            speedup >= 1.8,
         ),
+        Target("    in wall time here: ours, C", f"{gained:.2f}, {available:.2f} x"),
         *_calvano(game, table),
         _memory(game),
     ]
@@ -218,22 +220,33 @@ def _numpy_learner(game: Game, periods: int) -> float:
     return statistics.median(times)
 
 
-def _two_cores(game: Game) -> tuple[int, float]:
-    """Threads there are cores for (two at most), and how many times as fast they are as one.
+def _two_cores(game: Game, reference: ctypes.CDLL) -> tuple[float, float]:
+    """How many times as fast two threads are as one in wall time: ours, and two of the C loop.
 
-    Wall time of a busy machine says nothing, so both are run in turn and the median pair counts.
+    Other programs take both cores away as they like; the C threads, which share nothing at all,
+    show how much of two cores there was to have. Median of turns.
     """
-    cores = min(2, len(os.sched_getaffinity(0)))
     learner = Learner(stable=1 << 40, most_periods=500_000)
-    ratios = []
-    for _ in range(5):
-        taken = []
-        for threads in (1, cores):
-            start = time.perf_counter()
-            train(game, learner, range(16), threads=threads)
-            taken.append(time.perf_counter() - start)
-        ratios.append(taken[0] / taken[1])
-    return cores, statistics.median(ratios)
+
+    def in_c(_: int) -> None:
+        _advance_c(game, reference, 500_000)
+
+    def ours(threads: int) -> None:
+        train(game, learner, range(24), threads=threads)
+
+    def theirs(threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(in_c, range(24)))
+
+    gains: tuple[list[float], list[float]] = ([], [])
+    for _ in range(REPEATS):
+        for work, gained in zip((ours, theirs), gains, strict=True):
+            marks = [time.perf_counter()]
+            for threads in (1, 2):
+                work(threads)
+                marks.append(time.perf_counter())
+            gained.append((marks[1] - marks[0]) / (marks[2] - marks[1]))
+    return statistics.median(gains[0]), statistics.median(gains[1])
 
 
 def _calvano(game: Game, table: Table) -> list[Target]:

@@ -22,7 +22,17 @@ from institutional.ledger.witness.exchange import Exchange
 ROOT = Path(__file__).parents[2]
 RUN = "runs/example/institutional-divider_forgiving-0000"
 KEY = "runs/keys/example.pub"
-HEAVY = ("numpy", "pydantic", "networkx", "polars", "matplotlib", "pettingzoo", "scipy", "torch")
+HEAVY = (
+    "numba",
+    "numpy",
+    "pydantic",
+    "networkx",
+    "polars",
+    "matplotlib",
+    "pettingzoo",
+    "scipy",
+    "torch",
+)
 
 
 def institutional(*arguments, cwd=ROOT, home=None, python=sys.executable, **variables):
