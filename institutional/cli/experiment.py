@@ -39,7 +39,7 @@ def run(
 
     folder = out or specification.with_suffix("")
     command = f"institutional run {specification}" + (f" --out {out}" if out else "")
-    bar = _Bar(enabled=not as_json and sys.stderr.isatty())
+    bar = Bar("runs", enabled=not as_json and sys.stderr.isatty())
     played = 0
 
     def report_progress(progress: Progress) -> None:
@@ -199,15 +199,17 @@ def _print(tables: "list[Table]") -> None:
         print()
 
 
-class _Bar:
+class Bar:
     """A progress bar on standard error; silent where nobody looks."""
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, what: str, *, enabled: bool) -> None:
+        self._what = what
         self._enabled = enabled
         self._progress: Any = None
         self._task: Any = None
 
     def show(self, done: int, total: int) -> None:
+        """Move the bar to `done` of `total`."""
         if not self._enabled:
             return
         if self._progress is None:
@@ -215,16 +217,17 @@ class _Bar:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
             self._progress = Progress(
-                "runs",
+                self._what,
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )
             self._progress.start()
-            self._task = self._progress.add_task("runs", total=total)
+            self._task = self._progress.add_task(self._what, total=total)
         self._progress.update(self._task, completed=done)
 
     def close(self) -> None:
+        """Leave the bar as it stands."""
         if self._progress is not None:
             self._progress.stop()

@@ -83,7 +83,7 @@ def workplace(tmp_path, planted):
     shutil.copytree(planted, tmp_path, dirs_exist_ok=True)
     for folder in ("runs/example", "runs/keys", "governance_graphs"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    for file in ("example.yaml", "demo.yaml"):
+    for file in ("example.yaml", "demo.yaml", "learners.yaml", "phase.graph.yaml"):
         shutil.copy(ROOT / "runs" / file, tmp_path / "runs" / file)
     return tmp_path
 
@@ -154,6 +154,7 @@ def test_help_loads_no_heavy_package():
         "environment",
         "agent",
         "study",
+        "learn",
         "doctor",
     ):
         assert command in done.stdout
