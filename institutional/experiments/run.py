@@ -5,6 +5,7 @@ derived again from its seed: its ledger compares every entry with what it alread
 result is the one of an uninterrupted run, byte for byte.
 """
 
+import io
 import json
 import multiprocessing
 import os
@@ -284,19 +285,27 @@ def _write_rounds(table: episode.Table, outcome: episode.Outcome, here: Path) ->
             "refused": pl.Int64,
         },
     )
-    temporary = here / "rounds.parquet.part"
-    frame.write_parquet(temporary)
-    temporary.replace(here / "rounds.parquet")
+    _write_table(here / "rounds.parquet", frame)
 
 
 def collect(plan: Plan, folder: Path) -> pl.DataFrame:
     """Gather the summaries into `results.parquet`, one row per run in the plan's order."""
-    rows = [json.loads((folder / run.id / "summary.json").read_text()) for run in plan.runs()]
-    frame = pl.DataFrame(rows, infer_schema_length=None)
-    temporary = folder / "results.parquet.part"
-    frame.write_parquet(temporary)
-    temporary.replace(folder / "results.parquet")
+    try:
+        rows = [json.loads((folder / run.id / "summary.json").read_text()) for run in plan.runs()]
+        frame = pl.DataFrame(rows, infer_schema_length=None)
+        _write_table(folder / "results.parquet", frame)
+    except OSError as error:
+        raise InstitutionalError(
+            f"{folder}: its results cannot be gathered ({error.strerror})"
+        ) from error
     return frame
+
+
+def _write_table(path: Path, frame: pl.DataFrame) -> None:
+    """Write a table by way of memory: a full disk is then an OSError like everywhere else."""
+    made = io.BytesIO()
+    frame.write_parquet(made)
+    write(path, made.getvalue())
 
 
 def _json(value: Any) -> bytes:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from institutional.ledger import keys, log
 from institutional.ledger.errors import LedgerError
-from institutional.ledger.files import locked
+from institutional.ledger.files import locked, read_small
 from institutional.ledger.log import Ledger
 from institutional.ledger.manifest import FILE_NAME, statement, write_manifest
-from institutional.ledger.note import SigningKey
+from institutional.ledger.note import MAX_NOTE_BYTES, SigningKey
 from institutional.ledger.reading import read_entries
 from institutional.ledger.wal import Entry
 
@@ -104,7 +104,16 @@ def _extend(folder: Path, operator: SigningKey, asked: Sequence[Start | End]) ->
             ledger.append(START if isinstance(entry, Start) else END, entry._asdict())
         if fresh:
             ledger.commit()
+        if not _publishes(folder / "ledger" / log.CHECKPOINT, ledger.head):
             ledger.publish()
+
+
+def _publishes(path: Path, head: bytes) -> bool:
+    """Whether the published head is the newest; after a kill between commit and this it is not."""
+    try:
+        return read_small(path, limit=MAX_NOTE_BYTES) == head
+    except FileNotFoundError:
+        return False
 
 
 def _everything(index: Index) -> Iterable[Start | End]:

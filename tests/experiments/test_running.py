@@ -272,3 +272,13 @@ def test_the_shipped_example_verifies_and_replays(run):
 
     assert verdict.word.name == "UNANCHORED"
     assert derived.word == ("exact" if graph.is_file() else "not-applicable")
+
+
+def test_results_that_cannot_be_gathered_are_one_message(specification, tmp_path):
+    run_experiment(specification, tmp_path / "out", jobs=1)
+    table = tmp_path / "out" / "results.parquet"
+    table.unlink()
+    table.with_name("results.parquet.part").mkdir()
+
+    with pytest.raises(InstitutionalError, match="cannot be gathered"):
+        run_experiment(specification, tmp_path / "out", jobs=1)

@@ -59,7 +59,7 @@ OF_A_RUN = {
     "rename": ("EIO",),
 }
 KILL = "SIGKILL"
-_LINE = re.compile(r"\d+ +(?P<call>\w+)\((?P<rest>.*)")
+_LINE = re.compile(r"(?P<thread>\d+) +(?P<call>\w+)\((?P<rest>.*)")
 _COMMAND = (sys.executable, "-m", "institutional.cli.main")
 _SPECIFICATION = """\
 format: institutional.experiment/1
@@ -142,7 +142,10 @@ class Subject(NamedTuple):
         return Seen(done.returncode, done.stdout, done.stderr, calls)
 
     def sweep(self, folder: Path) -> list[Fault]:
-        """All faults of every call that an undisturbed process makes and that succeeds."""
+        """All faults of every call that an undisturbed process makes and that succeeds.
+
+        Of its first thread only: the tracer counts for each thread, and the others write tables.
+        """
         self.begin(folder)
         seen = self.trace(folder)
         assert seen.code == 0, seen.message
@@ -150,6 +153,8 @@ class Subject(NamedTuple):
         faults = []
         for call in seen.calls:
             name = call["call"]
+            if call["thread"] != seen.calls[0]["thread"]:
+                continue
             counts[name] += 1
             if " = -1 " not in call["rest"]:
                 faults.append(Fault(name, counts[name]))

@@ -143,3 +143,18 @@ def test_an_index_is_signed_by_the_operator_it_is_of(registered):
     assert audit(folder, KEY.verify_key.vkey, brought=Brought(index=place)).word == (
         Word.CANNOT_DECIDE
     )
+
+
+def test_a_publication_that_a_kill_cut_short_is_made_up_for(registered):
+    """The log holds the entry; its published head is an older one, or is not there yet."""
+    _, place, _ = registered
+    published = place / "ledger" / "checkpoint"
+    newest = published.read_bytes()
+    for stale in (b"an older head\n", None):
+        if stale is None:
+            published.unlink()
+        else:
+            published.write_bytes(stale)
+        register(place, OPERATOR, [OTHER])
+
+        assert published.read_bytes() == newest
