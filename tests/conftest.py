@@ -1,11 +1,15 @@
 """Settings for the whole suite: no network, a key folder of its own, repeatable examples."""
 
+import os
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Two workers whose tensors each take every core are ten times as slow as two with one each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Support modules lie beside the tests that use them.
 for folder in Path(__file__).parent.iterdir():

@@ -18,7 +18,7 @@ from institutional.governance.loading import load_graph
 from institutional.learning.expand import expand, seat_of
 from institutional.learning.sessions import WATCHED, trace, train_governed, words_of
 from institutional.learning.tables import tabulate
-from institutional.ledger import log
+from institutional.ledger.reading import read_entries
 
 ROOT = Path(__file__).parents[1]
 QUICK = Learner(exploration=EpsilonGreedy(0.01), stable=500)
@@ -95,6 +95,6 @@ def test_a_session_expands_into_a_run_that_is_recorded_audited_and_replayed(tmp_
     summary = json.loads((run / "summary.json").read_text())
     assert summary["audit_word"] == "UNANCHORED"
     assert summary["replay"] == "exact"
-    bodies = [entry.body for entry in log.read_entries(run / "ledger") if entry.kind == "round"]
+    bodies = [entry.body for entry in read_entries(run / "ledger") if entry.kind == "round"]
     recorded = np.array([body["record"]["quantities"] for body in bodies])
     assert np.array_equal(recorded, market.records["quantities"][told.play])

@@ -166,7 +166,7 @@ def test_nobody_governs_like_no_institution_at_all(study):
     """The ungoverned cell goes through the governed engine: same actions, same learning."""
     plan = load_plan(study())
     task, learner = task_of(plan, "none"), plan.specification.learner.build()
-    words = np.stack([words_of(task.governed, seed) for seed in range(3)])
+    words = words_of(task.governed.program.agents, range(3))
 
     governed = train_governed(task.governed, learner, range(3))
     free = train(task.setting.game, learner, words)
