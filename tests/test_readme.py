@@ -33,7 +33,8 @@ def test_the_python_example_prints_what_it_says():
 def test_every_command_of_the_readme_runs(command, tmp_path):
     for folder in ("runs/example", "runs/keys", "governance_graphs"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    shutil.copy(ROOT / "runs/example.yaml", tmp_path / "runs")
+    for specification in (ROOT / "runs").glob("*.yaml"):
+        shutil.copy(specification, tmp_path / "runs")
     # `compare` needs what the line above it in the README wrote.
     shutil.copytree(ROOT / "runs/example", tmp_path / "runs/mine")
     words = shlex.split(command)
