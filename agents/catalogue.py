@@ -21,7 +21,8 @@ from agents.tremble import Trembling
 class Entry:
     """One agent of the catalogue.
 
-    `fixed` parameters make the agent what its name says and cannot be chosen. An agent that does
+    `fixed` parameters make the agent what its name says and cannot be chosen; those in `files` name
+    a file whose content is part of what is run. An agent that does
     not read text has no constitutional arm; an innocent one never colludes, so that a case
     against it is a false positive.
     """
@@ -30,6 +31,7 @@ class Entry:
     factory: Callable[..., Agent]
     description: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
     reads_text: bool = False
     reads_graph: bool = False
     innocent: bool = False
@@ -119,17 +121,20 @@ _ENTRIES = (
     Entry(
         name="network",
         factory=network,
+        files=("file",),
         description="Plays a network that was trained elsewhere; without a file, Nash.",
     ),
     Entry(
         name="ppo_learner",
         factory=network_learner,
+        files=("file",),
         fixed={"method": "ppo"},
         description="Learns any action from rewards alone, a network improved by PPO.",
     ),
     Entry(
         name="reinforce_learner",
         factory=network_learner,
+        files=("file",),
         fixed={"method": "reinforce"},
         description="Learns any action from rewards alone, a network improved by REINFORCE.",
     ),

@@ -123,11 +123,25 @@ class Plan:
         return presets.from_config(self.environment)
 
     @cached_property
+    def files(self) -> Mapping[str, str]:
+        """SHA-256 of every file that an agent's parameters name, by path as it is written."""
+        named = {
+            seat.parameters[name]
+            for seats in self.pairings.values()
+            for seat in seats
+            for name in AGENTS[seat.agent].files
+            if seat.parameters.get(name)
+        }
+        return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(named)}
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the plan without its seeds and jobs, in hex."""
         specification = self.specification.model_dump(mode="json", exclude={"seeds", "jobs"})
         graphs = {name: loaded.exact_digest for name, loaded in self.graphs.items()}
         plan = {"plan": specification, "environment": self.environment, "graphs": graphs}
+        if self.files:
+            plan["files"] = dict(self.files)
         return hashlib.sha256(rfc8785.dumps(plan)).hexdigest()
 
     def runs(self) -> list[Run]:

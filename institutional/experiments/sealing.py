@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agents.catalogue import AGENTS
 from institutional.errors import InstitutionalError
 from institutional.experiments.plan import Plan, Run
 from institutional.ledger import index, keys, log, manifest
@@ -58,11 +59,16 @@ def declare(plan: Plan, run: Run, here: Path, operator: SigningKey) -> Seal:
     loaded = plan.graphs.get(run.regime)
     origin = origin_of(plan, run)
     place = here / manifest.FILE_NAME
-    digests = {}
+    digests = {
+        f"seat-{index}-{name}": plan.files[seat.parameters[name]]
+        for index, seat in enumerate(plan.pairings[run.pairing])
+        for name in AGENTS[seat.agent].files
+        if seat.parameters.get(name)
+    }
     try:
         here.mkdir(exist_ok=True)
         if loaded is not None:
-            digests = {"graph.yaml": loaded.exact_digest, "graph": loaded.canonical_digest}
+            digests |= {"graph.yaml": loaded.exact_digest, "graph": loaded.canonical_digest}
             write(here / "graph.yaml", loaded.document.raw)
     except OSError as error:
         raise InstitutionalError(f"{here}: cannot be written ({error.strerror})") from error

@@ -13,13 +13,16 @@ import polars as pl
 import pytest
 
 from agents.catalogue import AGENTS, Entry
+from agents.policies.saving import Policy, Sight, save
 from institutional.errors import InstitutionalError
 from institutional.experiments.compare import compare
 from institutional.experiments.plan import load_plan
 from institutional.experiments.run import Progress, execute, run_experiment
 from institutional.experiments.sealing import declare
+from institutional.governance.loading import load_graph
 from institutional.ledger import keys, reading
 from institutional.ledger.auditing.audit import audit
+from institutional.ledger.manifest import read_manifest
 from institutional.replay.rulings import replay
 
 ROOT = Path(__file__).parents[2]
@@ -282,3 +285,32 @@ def test_results_that_cannot_be_gathered_are_one_message(specification, tmp_path
 
     with pytest.raises(InstitutionalError, match="cannot be gathered"):
         run_experiment(specification, tmp_path / "out", jobs=1)
+
+
+def test_the_weights_that_a_network_plays_are_part_of_the_plan_and_of_the_manifest(tmp_path):
+    """One weight more: another plan, and a folder that belongs to the first one is refused."""
+    graph = ROOT / "governance_graphs/cournot.yaml"
+    states = len(load_graph(graph).graph.states)
+    sight = Sight(agents=2, actions=2, states=states, memory=8, hidden=4)
+    weights = sight.untrained(0)
+    save(tmp_path / "net.npz", Policy(sight, weights))
+    path = tmp_path / "networks.yaml"
+    path.write_text(f"""
+format: institutional.experiment/1
+name: networks
+environment: {{preset: lin2024, rounds: 3}}
+regimes: {{governed: {{graph: {graph}}}}}
+pairings:
+  network: [{{agent: network, file: {tmp_path}/net.npz}}, nash]
+seeds: 1
+""")
+    plan = run_experiment(path, tmp_path / "out", jobs=1)
+    digest = hashlib.sha256((tmp_path / "net.npz").read_bytes()).hexdigest()
+    _, declared = read_manifest(tmp_path / "out/governed-network-0000/manifest.dsse.json")
+    assert declared.subjects["seat-0-file"] == digest
+    assert declared.plan == plan.digest
+
+    weights["actor_2_bias"] = weights["actor_2_bias"] + 0.125
+    save(tmp_path / "net.npz", Policy(sight, weights))
+    with pytest.raises(InstitutionalError, match="belongs to another experiment"):
+        run_experiment(path, tmp_path / "out", jobs=1)
