@@ -26,6 +26,7 @@ from institutional.experiments.sealing import Seal, declare, ended, resolved, ve
 from institutional.governance.loading import LoadedGraph
 from institutional.ledger import index, keys, log, reading
 from institutional.ledger.auditing.audit import audit
+from institutional.ledger.auditing.verdict import Word
 from institutional.ledger.note import SigningKey
 from institutional.replay.rulings import replay
 
@@ -261,6 +262,12 @@ def _summary(
 def _checked(here: Path, operator: str) -> dict[str, Any]:
     """The audit's and the replay's verdict on the run just written, from the disk."""
     verdict = audit(here, operator)
+    if verdict.word is Word.CANNOT_DECIDE:
+        first = verdict.findings[0]
+        raise InstitutionalError(
+            f"{here}: the run just written cannot be audited: {first.id}: {first.reason}\n"
+            "  if the disk can be read again, the same command checks it anew"
+        )
     entries = reading.read_entries(here / "ledger")
     graph = here / "graph.yaml"
     derived = replay(entries, graph.read_bytes() if graph.is_file() else None)
