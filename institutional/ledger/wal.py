@@ -18,6 +18,7 @@ outside anchors tell. Reading is in bounded memory whatever the file holds.
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any, BinaryIO, NamedTuple
 
 from institutional.ledger import canonical
@@ -38,7 +39,8 @@ MAX_KINDS = 256
 KIND = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")
 ROTATE = "rotate"
 # Compared as a whole: a pattern with five class patterns takes five times as long.
-_FORM = {"v": int, "run": str, "seq": int, "kind": str, "body": dict}
+_FIELDS = ("v", "run", "seq", "kind", "body")
+_FIELDS_OF = itemgetter(*_FIELDS)
 _MAYBE_ROTATE = b'"kind":"rotate"'  # what every such entry holds, and few others
 _NEXT_KEY = re.compile(rb'"key":"([^"\\]{1,400})"\},"kind":"rotate"')
 _MAX_HEAD_LINE = 1024
@@ -110,6 +112,11 @@ class Epochs:
     def __init__(self, first: VerifyKey) -> None:
         self.keys = [first]
         self._next: VerifyKey | None = None
+
+    @property
+    def rotating(self) -> bool:
+        """Whether a rotation was told that no head covers yet."""
+        return self._next is not None
 
     @property
     def in_force(self) -> VerifyKey:
@@ -199,10 +206,7 @@ def encode_entry(
 
 def parse_entry(line: EntryLine, *, run: str | None, seq: int) -> Entry:
     """Return the entry that must stand at `seq`; raises LedgerError for anything else."""
-    value = canonical.decode(line.data)
-    if type(value) is not dict or {name: type(part) for name, part in value.items()} != _FORM:
-        raise LedgerError("not an entry (v, run, seq, kind, body)")
-    version, named, number, kind = value["v"], value["run"], value["seq"], value["kind"]
+    version, named, number, kind, body = _parts(canonical.decode(line.data))
     if version != VERSION:
         raise UnknownVersionError(f"is of version {version}, which is unknown here")
     if run is not None and named != run:
@@ -211,7 +215,23 @@ def parse_entry(line: EntryLine, *, run: str | None, seq: int) -> Entry:
         raise LedgerError(f"is numbered {number}")
     if not KIND.match(kind):
         raise LedgerError(f"has no proper kind: {kind[:80]!a}")
-    return Entry(number, kind, value["body"], line.offset, named)
+    return Entry(number, kind, body, line.offset, named)
+
+
+def _parts(value: Any) -> tuple[int, str, int, str, dict[str, Any]]:
+    # Written out, not looped over a table of types: every entry of an audit passes here.
+    if type(value) is dict and len(value) == len(_FIELDS):
+        with contextlib.suppress(KeyError):
+            version, named, number, kind, body = _FIELDS_OF(value)
+            if (
+                type(version) is int
+                and type(named) is str
+                and type(number) is int
+                and type(kind) is str
+                and type(body) is dict
+            ):
+                return version, named, number, kind, body
+    raise LedgerError("not an entry (v, run, seq, kind, body)")
 
 
 def committed(file: BinaryIO, key: VerifyKey | None) -> Prefix:

@@ -125,7 +125,8 @@ class _Pending:
             return
         try:
             entry = wal.parse_entry(line, run=run, seq=seq)
-            epochs.entry(line, seq)
+            if entry.kind == wal.ROTATE or epochs.rotating:
+                epochs.entry(line, seq)
         except LedgerError as error:
             unknown = isinstance(error, UnknownVersionError)
             self.flaw = Flaw(str(error), line.offset, seq, unknown_version=unknown)
