@@ -29,6 +29,8 @@ ENFORCEMENT = (
     "sanctioned_agents",
     "sanctioned_rounds",
 )
+"""What the institution did in a run; null where there is none."""
+
 MEASURED_PER_ROUND = ("price", "delta", "consumer_surplus", "welfare", "profit")
 
 

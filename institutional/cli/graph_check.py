@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from institutional.cli.files import write_text
 from institutional.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
@@ -130,7 +131,6 @@ def _save_test(path: Path, exploration: "Exploration", graph: Path) -> None:
     """Write the first counterexample as a policy test."""
     import os
 
-    from institutional.errors import InstitutionalError
     from institutional.governance.check.model import first_trace
     from institutional.governance.explore.trace import trace_as_policy_test
 
@@ -142,10 +142,7 @@ def _save_test(path: Path, exploration: "Exploration", graph: Path) -> None:
     text = trace_as_policy_test(
         exploration.loaded, trace, name="a counterexample of graph check", graph=named
     )
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InstitutionalError(f"{path}: cannot be written ({error.strerror})") from error
+    write_text(path, text)
     print(f"counterexample written to {path}; run it with `institutional graph test --tests`")
 
 
@@ -230,11 +227,7 @@ def _write_sarif(
 ) -> None:
     import json
 
-    from institutional.errors import InstitutionalError
     from institutional.governance.check.sarif import as_sarif
 
     document = as_sarif(stands, ignored, path=graph, rules=_rules())
-    try:
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InstitutionalError(f"{path}: cannot be written ({error.strerror})") from error
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")

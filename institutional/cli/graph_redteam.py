@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from institutional.cli.experiment import Bar
 from institutional.cli.output import Json, print_json
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def redteam(
     effort = QUICK if quick else FULL
     chosen = {"seeds": seeds, "updates": updates}
     effort = replace(effort, **{name: n for name, n in chosen.items() if n is not None})
-    bar = _Bar(enabled=not as_json and sys.stderr.isatty())
+    bar = Bar("training", enabled=not as_json and sys.stderr.isatty())
     try:
         report = attack(
             aim(loaded, core, adversary=adversary, others=others, seed=seed),
@@ -119,28 +120,3 @@ def _write(out: Path, data: dict[str, Any], report: "Report") -> None:
             save(out / "policy.npz", report.best.policy)
     except OSError as error:
         raise InstitutionalError(f"{out}: cannot be written ({error.strerror})") from error
-
-
-class _Bar:
-    """A progress bar on standard error; silent where nobody looks."""
-
-    def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled
-        self._progress: Any = None
-        self._task: Any = None
-
-    def show(self, done: int, total: int) -> None:
-        if not self._enabled:
-            return
-        if self._progress is None:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._progress = Progress(console=Console(stderr=True))
-            self._progress.start()
-            self._task = self._progress.add_task("training", total=total)
-        self._progress.update(self._task, completed=done)
-
-    def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from institutional.cli.files import write_text
 from institutional.cli.output import Json, print_json
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def run_policy_tests(
     runs = _coverage_of_runs(loaded.graph, run) if run else None
     report = run_tests(loaded)
     if junit is not None:
-        _write(junit, write.as_junit(loaded, report))
+        write_text(junit, write.as_junit(loaded, report))
     share = report.coverage.share()
     reached = share >= min_coverage
     if as_json:
@@ -107,12 +108,3 @@ def _coverage_of_runs(graph: "LoadedGraph", folders: Sequence[Path]) -> "Coverag
             entries = read_entries(file.parent / "ledger")
             rulings += [entry.body for entry in entries if entry.kind == "ruling"]
     return coverage_of_run(graph, rulings)
-
-
-def _write(path: Path, text: str) -> None:
-    from institutional.errors import InstitutionalError
-
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InstitutionalError(f"{path}: cannot be written ({error.strerror})") from error

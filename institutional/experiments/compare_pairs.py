@@ -12,6 +12,7 @@ import polars as pl
 
 from institutional.errors import InstitutionalError, suggestion
 from institutional.experiments.statistics import Array
+from institutional.scoring import ENFORCEMENT
 
 IDENTITY = {
     "run_id": pl.String,
@@ -24,19 +25,6 @@ IDENTITY = {
     "innocent": pl.Boolean,
 }
 """The columns that say which run a row is, and whether it counts."""
-
-ENFORCEMENT = (
-    "cases",
-    "warnings",
-    "fines",
-    "fine_total",
-    "suspensions",
-    "credits",
-    "refused",
-    "sanctioned_agents",
-    "sanctioned_rounds",
-)
-"""What the institution did in a run; null where there is none."""
 
 NOT_MEASURED = ("agents", "rounds", "audit_word", "audit_code", "replay")
 NOT_APPLICABLE = "not applicable"

@@ -157,13 +157,7 @@ def load(folder: Path) -> SigningKey:
     """
     path, public = folder / "operator.key", folder / "operator.pub"
     try:
-        status = path.stat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise LedgerError(
-                f"{path}: other users may read this private key or own it\n"
-                f"  if nobody did, make it yours alone: chmod 600 {path}"
-            )
-        key = parse_private_line(read_small(path, limit=4096), where=str(path))
+        key = read_private(path)
         line = key.verify_key.vkey + "\n"
         if not public.exists():
             replace(public, line.encode())
@@ -177,6 +171,20 @@ def load(folder: Path) -> SigningKey:
     except OSError as error:
         raise LedgerError(f"{path}: the operator's key cannot be read: {error}") from error
     return key
+
+
+def read_private(path: Path) -> SigningKey:
+    """Return the private key stored at `path`; refuses one that other users can read.
+
+    Raises OSError when there is none, or it cannot be read.
+    """
+    status = path.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise LedgerError(
+            f"{path}: other users may read this private key or own it\n"
+            f"  if nobody did, make it yours alone: chmod 600 {path}"
+        )
+    return parse_private_line(read_small(path, limit=4096), where=str(path))
 
 
 def load_public(path: Path) -> VerifyKey:

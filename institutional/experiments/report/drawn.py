@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from institutional.experiments.compare_pairs import ENFORCEMENT
 from institutional.experiments.report import figures
 from institutional.experiments.report.html import (
     Html,
@@ -29,6 +28,7 @@ from institutional.experiments.report.words import (
     point_name,
     several,
 )
+from institutional.scoring import ENFORCEMENT
 
 _DRAWN_POINTS = ("nash", "joint_monopoly")
 

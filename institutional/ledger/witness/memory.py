@@ -24,7 +24,7 @@ from institutional.ledger import files
 from institutional.ledger.cosignature import WitnessKey, witness_key
 from institutional.ledger.errors import LedgerError, UnknownKeyError
 from institutional.ledger.files import read_small, replace, sync_folder
-from institutional.ledger.keys import parse_private_line, private_line
+from institutional.ledger.keys import private_line, read_private
 from institutional.ledger.note import (
     MAX_NOTE_BYTES,
     SigningKey,
@@ -111,13 +111,7 @@ def signing_key(folder: Path) -> SigningKey:
     """Return the witness's key; refuses one that other users can read."""
     path = folder / KEY
     try:
-        status = path.stat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise LedgerError(
-                f"{path}: other users may read this private key or own it\n"
-                f"  if nobody did, make it yours alone: chmod 600 {path}"
-            )
-        return parse_private_line(read_small(path, limit=4096), where=str(path))
+        return read_private(path)
     except FileNotFoundError as error:
         raise LedgerError(
             f"{folder}: not the folder of a witness\n"
