@@ -7,7 +7,7 @@ Shapes: N agents, A numbers in one action, R rounds.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -50,6 +50,17 @@ class PublicGraph(Protocol):
 
 
 @dataclass(frozen=True)
+class Words:
+    """The market in words, for one seat: what a participant who reads is told of it."""
+
+    setting: str  # what the market is and what is decided in it, a paragraph
+    labels: tuple[str, ...]  # names of the A numbers of an action, fit for JSON keys
+    terms: Mapping[str, float] = field(default_factory=dict)  # one's own: unit costs, capacity
+    told: Callable[[Observation], Mapping[str, float]] = lambda _: {}
+    """The last public record as one's own labelled numbers: price, own quantity, share, profit."""
+
+
+@dataclass(frozen=True)
 class Briefing:
     """The facts an agent is given before the first round."""
 
@@ -64,6 +75,16 @@ class Briefing:
     best_reply: Callable[[int, Array], Array]  # (seat, joint actions [N, A]) -> action [A]
     profit: Callable[[Array], Array]  # joint actions [N, A] -> profits [N]
     graph: PublicGraph | None = None
+    words: Words | None = None  # None where the environment has no words for its numbers
+    rules: str = ""  # the text of the regime for who reads: a constitution, or the graph in words
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """An agent that reads what it is sent."""
+
+    def hear(self, notice: str) -> None:
+        """Take in the notice that followed a round, before the next `act`."""
 
 
 class Agent(Protocol):
