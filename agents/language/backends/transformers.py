@@ -1,105 +1,57 @@
-"""A language model in this process: any folder that transformers can load.
+"""A language model in this process: any folder that transformers can load, held to the schema.
 
-Everybody who waits is answered together, in a thread of its own. Nothing is downloaded.
+Everybody who waits is answered together, in a thread of its own. Nothing is ever downloaded.
 """
 
-import asyncio
-import queue
-import threading
-import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
+from agents.language.backends.batching import Batcher
 from agents.language.exchange import BackendError, Reply, Request
 from agents.language.local.constraint import Grammars
 from agents.language.local.generation import Question, generate
 from agents.language.models import Model
 
-_MOMENT_S = 0.003  # who asks at the same time is answered at the same time
+DEFAULTS = {"device": "cpu", "dtype": "float32", "template": {}}
+"""Options: where and how precisely to compute, and keywords for the model's chat template."""
 
 
-class _Waiting(NamedTuple):
-    request: Request
-    reply: "Future[Reply]"
+class Transformers:
+    """The model in the folder `model.model`; at most `model.in_flight` are answered at once.
 
-
-class TransformersBackend:
-    """A loaded model and the thread that answers with it.
-
-    An empty schema holds the answer to nothing. Raises BackendError where `folder` holds no model
-    that can be used.
+    An empty schema holds an answer to nothing. Raises BackendError where there is no model that
+    can be used.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        device: str = "cpu",
-        dtype: str = "float32",
-        rows: int = 128,
-        template: dict[str, Any] | None = None,
-    ) -> None:
-        self._folder = folder
-        self._rows = rows
-        self._template = template or {}
-        self._model, self._tokenizer = _load(folder, device=device, dtype=dtype)
+    def __init__(self, model: Model) -> None:
+        if unknown := sorted(set(model.options) - set(DEFAULTS)):
+            raise BackendError(
+                f"a model in this process has no option {', '.join(unknown)}\n"
+                f"  options: {', '.join(DEFAULTS)}"
+            )
+        options = DEFAULTS | dict(model.options)
+        self._folder = Path(model.model)
+        self._template = options["template"]
+        self._model, self._tokenizer = _load(self._folder, options["device"], options["dtype"])
         self._ends = _ends(self._model, self._tokenizer)
+        self._longest: int = self._model.config.max_position_embeddings
         self._grammars = Grammars(
             self._tokenizer, vocabulary=self._model.config.vocab_size, ends=sorted(self._ends)
         )
-        self._limit: int = self._model.config.max_position_embeddings
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name=f"model {folder.name}", daemon=True)
-        self._thread.start()
+        self._batcher = Batcher(self._answers, most=model.in_flight)
 
     async def answer(self, request: Request) -> Reply:
         """Answer once, together with all that wait."""
-        if not self._thread.is_alive():
-            raise BackendError(f"{self._folder}: the model was closed\n  open it again")
-        waiting = _Waiting(request, Future())
-        self._queue.put(waiting)
-        return await asyncio.wrap_future(waiting.reply)
+        return await self._batcher.answer(self._question(request))
 
     async def close(self) -> None:
-        """Answer what still waits, then end the thread."""
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
-
-    def _serve(self) -> None:
-        while (batch := self._gather()) is not None:
-            prepared = []
-            for waiting in batch:
-                if not waiting.reply.set_running_or_notify_cancel():
-                    continue
-                try:
-                    prepared.append((waiting, self._question(waiting.request)))
-                except Exception as error:  # noqa: BLE001 - who asked is told; the thread goes on
-                    waiting.reply.set_exception(error)
-            prepared.sort(key=lambda pair: len(pair[1].tokens))
-            for start in range(0, len(prepared), self._rows):
-                self._answer(prepared[start : start + self._rows])
-
-    def _gather(self) -> list[_Waiting] | None:
-        """Everybody who waits, after somebody does; None at the end."""
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch, size = [first], 0
-        while len(batch) > size:
-            size = len(batch)
-            time.sleep(_MOMENT_S)
-            while not self._queue.empty():
-                following = self._queue.get()
-                if following is None:
-                    self._queue.put(None)
-                    return batch
-                batch.append(following)
-        return batch
+        """Finish what is being answered."""
+        await self._batcher.close()
 
     def _question(self, request: Request) -> Question:
         tokens = self._tokenizer.apply_chat_template(
@@ -108,10 +60,10 @@ class TransformersBackend:
             return_dict=False,
             **self._template,
         )
-        if len(tokens) + request.max_tokens > self._limit:
+        if len(tokens) + request.max_tokens > self._longest:
             raise BackendError(
                 f"{self._folder}: a prompt of {len(tokens)} tokens and {request.max_tokens} for "
-                f"the answer are more than the model's {self._limit}\n"
+                f"the answer are more than the {self._longest} that the model reads\n"
                 "  show it fewer rounds (history) or lower max_tokens"
             )
         return Question(
@@ -122,45 +74,31 @@ class TransformersBackend:
             seed=request.seed,
         )
 
-    def _answer(self, batch: Sequence[tuple[_Waiting, Question]]) -> None:
+    def _answers(self, questions: Sequence[Question]) -> list[Reply]:
         try:
-            answers = generate(self._model, [q for _, q in batch], ends=self._ends)
-        except Exception as error:  # noqa: BLE001 - who asked is told; the thread goes on
-            for waiting, _ in batch:
-                waiting.reply.set_exception(
-                    BackendError(f"{self._folder}: the model failed: {error}")
-                )
-            return
-        for (waiting, question), answer in zip(batch, answers, strict=True):
-            waiting.reply.set_result(
-                Reply(
-                    text=self._tokenizer.decode(answer.tokens, skip_special_tokens=True),
-                    finish=answer.finish,
-                    prompt_tokens=len(question.tokens),
-                    completion_tokens=len(answer.tokens),
-                    served=self._folder.name,
-                )
+            written = generate(self._model, questions, ends=self._ends)
+        except RuntimeError as error:  # torch's own, out of memory among them
+            raise BackendError(f"{self._folder}: the model failed: {error}") from error
+        return [
+            Reply(
+                text=self._tokenizer.decode(answer.tokens, skip_special_tokens=True),
+                finish=answer.finish,
+                prompt_tokens=len(question.tokens),
+                completion_tokens=len(answer.tokens),
+                served=self._folder.name,
             )
+            for question, answer in zip(questions, written, strict=True)
+        ]
 
 
-def open_transformers(model: Model) -> TransformersBackend:
-    """Load the folder that `model` names; options: device, dtype, rows, template."""
-    known = {"device", "dtype", "rows", "template"}
-    if unknown := set(model.options) - known:
-        raise BackendError(
-            f"a local model has no option {', '.join(sorted(unknown))}\n"
-            f"  options: {', '.join(sorted(known))}"
-        )
-    return TransformersBackend(Path(model.model), **model.options)
-
-
-def _load(folder: Path, *, device: str, dtype: str) -> tuple[Any, Any]:
+def _load(folder: Path, device: str, dtype: str) -> tuple[Any, Any]:
     if not (folder / "config.json").is_file():
         raise BackendError(
             f"{folder}: there is no model (no config.json)\n"
             "  name a folder that transformers can load, or make the pocket model:\n"
             "  institutional agent train pocket"
         )
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(
@@ -180,4 +118,4 @@ def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
     """The tokens that end an answer, as the model and its tokenizer name them."""
     named = model.generation_config.eos_token_id
     ends: Iterable[int | None] = named if isinstance(named, list) else [named]
-    return frozenset(e for e in (*ends, tokenizer.eos_token_id) if e is not None)
+    return frozenset(end for end in (*ends, tokenizer.eos_token_id) if end is not None)

@@ -18,6 +18,7 @@ from agents.language.local.cache import new_cache
 from agents.language.local.constraint import allowed
 
 _SLICE = 8192  # tokens read at once: more no longer fit a processor's cache
+_ROWS = 128  # rows of a batch; they are of like length, so that little is padding
 _LEAVE = 0.25  # share of done rows at which the batch is made smaller
 
 
@@ -50,8 +51,18 @@ class _Row:
 @torch.inference_mode()
 def generate(model: Any, questions: Sequence[Question], *, ends: frozenset[int]) -> list[Written]:
     """Answer every question, in order; `ends` are the tokens that end an answer."""
+    answers = [Written([], "length")] * len(questions)
     rows = [_Row(i, q, np.random.default_rng(q.seed)) for i, q in enumerate(questions)]
-    answers = [Written([], "length")] * len(rows)
+    rows.sort(key=lambda row: len(row.question.tokens))
+    for start in range(0, len(rows), _ROWS):
+        _generate(model, rows[start : start + _ROWS], ends, answers)
+    return answers
+
+
+def _generate(
+    model: Any, rows: list[_Row], ends: frozenset[int], answers: list[Written]
+) -> None:
+    """Answer one batch, each row in its place of `answers`."""
     cache = new_cache(model)
     seen, logits = _read(model, cache, [row.question.tokens for row in rows])
     while True:
@@ -62,7 +73,7 @@ def generate(model: Any, questions: Sequence[Question], *, ends: frozenset[int])
                 answers[row.place] = Written(row.tokens, row.finish)
         going = [i for i, row in enumerate(rows) if row.finish is None]
         if not going:
-            return answers
+            return
         if len(going) <= (1 - _LEAVE) * len(rows):
             kept = torch.tensor(going, device=logits.device)
             rows = [rows[i] for i in going]
@@ -132,7 +143,7 @@ def _choose(rows: Sequence[_Row], logits: torch.Tensor) -> torch.Tensor:
 def _drawn(logits: torch.Tensor, heat: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
     """A token per row [B] by inversion of `chance` in [0, 1); the likeliest at temperature 0."""
     odds = torch.softmax(logits / heat.clamp(min=1e-4)[:, None], -1).cumsum(-1)
-    whole = odds[:, -1:]
+    whole = odds[:, -1:].contiguous()
     drawn = torch.searchsorted(odds, chance[:, None] * whole, right=True)
     last = torch.searchsorted(odds, whole)  # rounding may carry a draw past what has a chance
     return torch.where(heat > 0, torch.minimum(drawn, last)[:, 0], logits.argmax(-1))

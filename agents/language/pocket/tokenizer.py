@@ -20,6 +20,15 @@ PAD, END, SYSTEM, USER, ASSISTANT = SPECIAL = (
     "<|assistant|>",
 )
 
+_PIECES = "|".join(
+    (
+        r'(?:\{|"?,)?"\w+":',  # the key of an object, with what closes the value before it
+        r"[ .]?\p{N}",
+        r'"?[^\p{N}"\n]+?(?=[ .]?\p{N}|["\n]|$)\n*',  # words up to the next number, quote or line
+        r'"?\n*',
+    )
+)
+
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
@@ -33,7 +42,7 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> Any:
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r"\p{N}|\r?\n|[^\p{N}\r\n]{1,40}"), "isolated"),
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
