@@ -112,6 +112,14 @@ def test_everyone_in_a_batch_that_fails_hears_why_and_the_next_is_answered():
     assert third == 3
 
 
+def test_too_few_answers_are_an_error_for_all_and_leave_nobody_waiting():
+    async def ask():
+        batcher = Batcher(lambda questions: questions[1:], most=2)
+        return await asyncio.gather(batcher.answer(1), batcher.answer(2), return_exceptions=True)
+
+    assert [str(answer) for answer in asyncio.run(ask())] == ["2 questions, 1 answers"] * 2
+
+
 def test_a_question_that_nobody_waits_for_any_more_is_not_asked():
     double = Doubler()
 

@@ -70,6 +70,8 @@ class Batcher(Generic[Question, Answer]):
         questions = [question for question, _ in batch]
         call = asyncio.get_running_loop().run_in_executor(self.thread, self._answer_many, questions)
         (answers,) = await asyncio.gather(call, return_exceptions=True)
+        if not isinstance(answers, BaseException) and len(answers) != len(batch):
+            answers = AssertionError(f"{len(batch)} questions, {len(answers)} answers")
         for place, (_, answered) in enumerate(batch):
             if answered.cancelled():
                 continue
