@@ -35,8 +35,8 @@ from institutional.experiments.models import (
     read_text,
 )
 from institutional.governance.document import Document, read_document
-from institutional.governance.draw import as_text
 from institutional.governance.loading import LoadedGraph, load_graph
+from institutional.governance.wording import public_words
 
 FORMAT = "institutional.experiment/1"
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -281,7 +281,7 @@ def _told(
             place = ("regimes", name, "constitution")
             rules[name] = read_text(document, place, regime.constitution)
         elif regime.graph is not None and regime.rules == "shown":
-            rules[name] = as_text(graphs[name].graph)
+            rules[name] = public_words(graphs[name])
     inspections = {
         name: Inspection(regime.inspector.model, regime.inspector.rejections)
         for name, regime in specification.regimes.items()
