@@ -17,13 +17,16 @@ class Entry(NamedTuple):
 
     factory: str  # module:name, called with the `Model`
     extra: str  # "" where it needs none
+    local: bool = False  # whether its models may be folders of this machine
 
 
 BACKENDS = {
     "openai": Entry("agents.language.backends.openai:OpenAI", "language"),
-    "transformers": Entry("agents.language.backends.transformers:Transformers", "local"),
-    "vllm": Entry("agents.language.backends.vllm:VLLM", "vllm"),
-    "scripted": Entry("agents.language.backends.scripted:Scripted", ""),
+    "transformers": Entry(
+        "agents.language.backends.transformers:Transformers", "local", local=True
+    ),
+    "vllm": Entry("agents.language.backends.vllm:VLLM", "vllm", local=True),
+    "scripted": Entry("agents.language.backends.scripted:scripted", ""),
 }
 
 
