@@ -161,6 +161,7 @@ def read_object(text: str, fields: Sequence[str]) -> dict[str, Any] | Malformed:
     # Known before parsing, for how deep a parser can go differs from one Python to the next.
     if outside.count("{") + outside.count("[") > 1:
         return Malformed("there is more in it than one JSON object of texts and numbers")
+    found: dict[str, Any]
     try:
         found, end = _DECODER.raw_decode(text)
     except json.JSONDecodeError:  # whose message differs from one Python to the next
