@@ -4,6 +4,7 @@ Markets, regimes, pairs of teachers and lengths of history are drawn independent
 so no regime comes with a conduct of its own: what it changes, teachers changed who read the graph.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,14 @@ from environments.contract import Core
 from institutional.episode import Table
 from institutional.errors import InstitutionalError
 from institutional.governance.loading import LoadedGraph, load_graph
+from institutional.governance.wording import public_words
 from institutional.pocket.constitutions import constitution
-from institutional.pocket.lesson import Lesson
+from institutional.pocket.lesson import Lesson, Question
 from institutional.pocket.voice import SENTENCES
 from institutional.seeds import derive
 
 SHORT, LONG = 14, 36  # rounds of a run
-HISTORIES = (1, 2, 3, 5, 10)
+HISTORIES = {1: 0.35, 2: 0.2, 3: 0.15, 5: 0.12, 10: 0.18}  # rounds shown -> share of the runs
 PAIRS_A_RUN = 16
 TREMBLE = 0.03
 
@@ -34,39 +36,50 @@ class Corpus:
     """What to learn from, what was kept apart, and the graphs that were played."""
 
     lessons: list[Pair]
-    held_out: list[Pair]
-    graphs: Mapping[str, str]  # name -> SHA-256 of the file
+    held_out: list[Question]
+    files: Mapping[str, str]  # path -> SHA-256 of every graph and text that was played under
 
 
-def make_corpus(graphs: Path, *, runs: int, held_out: int, seed: int) -> Corpus:
-    """Play `runs` runs to learn from and `held_out` others, under the graphs of a folder."""
-    files = sorted(graphs.glob("*.yaml"))
-    if not files:
-        raise InstitutionalError(
-            f"{graphs}: no governance graphs (*.yaml) to play under\n"
-            "  name a folder of graphs with --graphs"
-        )
-    loaded = [load_graph(file) for file in files]
-    play = _Play(loaded, seed)
-    lessons = [pair for run in range(runs) for pair in play.run(f"lesson {run}")]
-    kept = [pair for run in range(held_out) for pair in play.run(f"held out {run}")]
-    return Corpus(
-        lessons, kept, {f.name: g.exact_digest for f, g in zip(files, loaded, strict=True)}
-    )
+def make_corpus(
+    graphs: Path, constitutions: Path, *, runs: int, held_out: int, seed: int
+) -> Corpus:
+    """Play `runs` runs to learn from and `held_out` others, under what two folders hold.
+
+    `graphs` are those of a folder and of its `controls`; `constitutions` are texts (*.md).
+    """
+    found = sorted((*graphs.glob("*.yaml"), *graphs.glob("controls/*.yaml")))
+    texts = sorted(path for path in constitutions.glob("*.md") if path.name != "README.md")
+    for folder, files, what in (
+        (graphs, found, "governance graphs (*.yaml)"),
+        (constitutions, texts, "constitutions (*.md)"),
+    ):
+        if not files:
+            raise InstitutionalError(
+                f"{folder}: there are no {what} to play under\n"
+                "  run this in a copy of the project's source, or name a folder that has some"
+            )
+    loaded = [load_graph(path) for path in found]
+    play = _Play(loaded, [path.read_text(encoding="utf-8") for path in texts], seed)
+    lessons = [asked.pair for run in range(runs) for asked in play.run(f"lesson {run}")]
+    kept = [asked for run in range(held_out) for asked in play.run(f"held out {run}")]
+    digests = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in (*found, *texts)
+    }
+    return Corpus(lessons, kept, digests)
 
 
 class _Play:
     """Plays runs; every run is a function of its name and the seed alone."""
 
-    def __init__(self, loaded: Sequence[LoadedGraph], seed: int) -> None:
-        self._loaded, self._seed = loaded, seed
+    def __init__(self, loaded: Sequence[LoadedGraph], texts: Sequence[str], seed: int) -> None:
+        self._loaded, self._texts, self._seed = loaded, texts, seed
         self._tables: dict[tuple[Any, ...], Table] = {}
 
-    def run(self, name: str) -> list[Pair]:
-        """Play one run; returns some of the pairs of prompt and answer."""
+    def run(self, name: str) -> list[Question]:
+        """Play one run; returns some of what was asked in it."""
         chance = np.random.default_rng(derive(self._seed, "pocket", name))
-        long = chance.random() < 0.08
-        history = 30 if long else int(chance.choice(HISTORIES))
+        long = chance.random() < 0.03
+        history = 30 if long else int(chance.choice(list(HISTORIES), p=list(HISTORIES.values())))
         table = self._table(chance, rounds=LONG if long else SHORT)
         core = table.core
         plan = "market_division" if "market_division" in core.benchmarks() else "joint_monopoly"
@@ -84,9 +97,9 @@ class _Play:
         outcome = table.play(seats, seed=derive(self._seed, name) >> 11)
         if outcome.invalid:
             raise AssertionError(outcome.invalid)
-        pairs = [pair for lesson in seats.values() for pair in lesson.pairs]
-        chosen = sorted(chance.permutation(len(pairs))[:PAIRS_A_RUN])
-        return [pairs[at] for at in chosen]
+        asked = [question for lesson in seats.values() for question in lesson.questions]
+        chosen = sorted(chance.permutation(len(asked))[:PAIRS_A_RUN])
+        return [asked[at] for at in chosen]
 
     def _table(self, chance: np.random.Generator, *, rounds: int) -> Table:
         core = _core(chance, rounds)
@@ -94,11 +107,13 @@ class _Play:
         if kind == "text":
             inspected = chance.random() < 0.5
             inspection = Inspection("inspector", 2) if inspected else None
-            return Table(core, None, rules=constitution(chance), inspection=inspection)
+            known = chance.random() < 0.5
+            text = str(chance.choice(self._texts)) if known else constitution(chance)
+            return Table(core, None, rules=text, inspection=inspection)
         if kind == "none":
             return self._kept((str(core.config()),), lambda: Table(core, None))
         loaded = self._loaded[int(chance.integers(len(self._loaded)))]
-        rules = "" if chance.random() < 0.2 else _rules(loaded)
+        rules = "" if chance.random() < 0.2 else public_words(loaded)
         key = (str(core.config()), loaded.exact_digest, bool(rules))
         return self._kept(key, lambda: _governed(core, loaded, rules))
 
@@ -132,15 +147,3 @@ def _core(chance: np.random.Generator, rounds: int) -> Core:
     low, high = (5.0 * chance.integers(6, 13) for _ in range(2))
     config = presets.make("lin2024", rounds=rounds, demand_shock=shock).config()
     return presets.from_config(config | {"costs": [[low, high], [high, low]]})
-
-
-def _rules(loaded: LoadedGraph) -> str:
-    graph = loaded.graph
-    lines = [f"{graph.title}."]
-    for name, norm in graph.norms.items():
-        lines.append(f"{name}: {norm.who} {norm.deontic.replace('_', ' ')} {norm.aim} {norm.object}, {norm.condition}.")
-    for name, state in graph.states.items():
-        lines.append(f"{name} ({state.status}): {state.meaning}.")
-    for e in graph.edges:
-        lines.append(f"{e.id}: from {e.source} to {e.target}.")
-    return "\n".join(lines)

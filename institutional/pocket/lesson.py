@@ -6,12 +6,13 @@ the teacher's. Now and then an answer is spoilt, so that there are prompts that 
 
 import asyncio
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from agents import catalogue
 from agents.contract import Array, Briefing, Observation
-from agents.language.answer import VERDICT_SCHEMA
+from agents.language.answer import VERDICT_SCHEMA, Form
 from agents.language.exchange import Place, Reply, Request
 from agents.language.models import Model
 from agents.language.player import LanguageAgent
@@ -23,8 +24,15 @@ NONSENSE = ("", "I think", '{"plans":"Go on."}', "```json\n{}\n```", '{"observat
 MODEL = Model(backend="scripted", temperature=0.0)
 
 
+class Question(NamedTuple):
+    """What was asked, with the right answer; without a form it is an inspector's."""
+
+    pair: Pair
+    form: Form | None
+
+
 class Lesson:
-    """A seat in a market, taken by the teacher `name`; `pairs` is what there is to learn.
+    """A seat in a market, taken by the teacher `name`; `questions` is what it was asked.
 
     A teacher knows no more of the institution than its prompts tell.
     """
@@ -35,7 +43,7 @@ class Lesson:
         known = briefing if briefing.rules else replace(briefing, graph=None)
         entry = catalogue.AGENTS[name]
         parameters = {"plan": plan} if "plan" in entry.parameters else {}
-        self.pairs: list[Pair] = []
+        self.questions: list[Question] = []
         self._briefing, self._name = known, name
         self._teacher = catalogue.make(name, known, tremble=tremble, **parameters)
         self._heeds = name in {"divider_grim", "divider_forgiving"}
@@ -94,13 +102,14 @@ class Lesson:
         return graph.status(int(np.ravel(self._observation["standing"])[0])) == "penalised"
 
     async def _answer(self, place: Place, request: Request) -> Reply:
-        if request.schema is VERDICT_SCHEMA:
+        form = None if request.schema is VERDICT_SCHEMA else self._language.form
+        if form is None:
             text = self._verdict()
         elif place.attempt == 0 and self._chance.random() < SPOILT:
             return _reply(NONSENSE[self._chance.integers(len(NONSENSE))])
         else:
-            text = self._said().as_text(self._language.form)
-        self.pairs.append(Pair(request.messages, text))
+            text = self._said().as_text(form)
+        self.questions.append(Question(Pair(request.messages, text), form))
         return _reply(text)
 
     def _verdict(self) -> str:

@@ -20,6 +20,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from agents.language.pocket.pairs import Pair
 
 
+LIKE = 1.35
+"""Lengths of one batch differ by less than this factor."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """The size of the model and the manner of its training."""
@@ -82,14 +86,20 @@ def new_model(shape: Shape, tokenizer: Any, *, seed: int) -> Any:
 
 
 def batches(lessons: Sequence[Lesson], *, tokens: int, seed: int) -> list[list[Lesson]]:
-    """Lessons of like length together, at most `tokens` in a batch, in an order of `seed`."""
+    """Lessons of like length together, at most `tokens` in a batch, in an order of `seed`.
+
+    Not of equal length: prompts of one kind are equally long, and a batch is to have all kinds.
+    """
     chance = np.random.default_rng(seed)
-    mixed = [lessons[at] for at in chance.permutation(len(lessons))]
-    result: list[list[Lesson]] = [[]]
-    for lesson in sorted(mixed, key=lambda lesson: len(lesson.tokens)):
-        if result[-1] and (len(result[-1]) + 1) * len(lesson.tokens) > tokens:
-            result.append([])
-        result[-1].append(lesson)
+    classes: dict[int, list[Lesson]] = {}
+    for at in chance.permutation(len(lessons)):
+        width = int(math.log(len(lessons[at].tokens)) / math.log(LIKE))
+        classes.setdefault(width, []).append(lessons[at])
+    result = []
+    for width in sorted(classes):
+        longest = max(len(lesson.tokens) for lesson in classes[width])
+        size = max(1, tokens // longest)
+        result += [classes[width][i : i + size] for i in range(0, len(classes[width]), size)]
     return [result[at] for at in chance.permutation(len(result))]
 
 
