@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
 
 def fork(
     run: Annotated[Path, typer.Argument(help="A finished run in which agents read.")],
+    *,
     at: Annotated[int, typer.Option("--round", min=1, help="First round that is new.")],
     out: Annotated[Path, typer.Option(help="Folder to write; its specification lies beside it.")],
     graph: Annotated[
