@@ -26,7 +26,7 @@ from institutional.pocket.voice import SENTENCES
 from institutional.seeds import derive
 
 SHORT, LONG = 14, 36  # rounds of a run
-HISTORIES = {1: 0.35, 2: 0.2, 3: 0.15, 5: 0.12, 10: 0.18}  # rounds shown -> share of the runs
+HISTORIES = {1: 0.4, 2: 0.2, 3: 0.15, 5: 0.11, 10: 0.14}  # rounds shown -> share of the runs
 PAIRS_A_RUN = 16
 TREMBLE = 0.03
 

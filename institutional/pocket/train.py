@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import logging
+
 from agents.language.pocket.tokenizer import train_tokenizer
 from agents.language.pocket.training import Shape, as_tokens, new_model, train
 from institutional.errors import InstitutionalError
@@ -30,8 +32,8 @@ class Effort:
     held_out: int  # runs
 
 
-FULL = Effort(runs=900, held_out=60)
-QUICK = Effort(runs=100, held_out=6)
+FULL = Effort(runs=750, held_out=40)
+QUICK = Effort(runs=75, held_out=4)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def train_pocket(
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
+    logging.disable_progress_bar()
     model.save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     trained = Trained(
