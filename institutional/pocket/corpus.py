@@ -5,7 +5,7 @@ so no regime comes with a conduct of its own: what it changes, teachers changed 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,10 @@ class _Play:
         tremble = TREMBLE if chance.random() < 0.3 else 0.0
         seats = {
             agent: Lesson(
-                table.briefing(seat), str(teachers[seat]), history=history, plan=plan,
+                table.briefing(seat),
+                str(teachers[seat]),
+                history=history,
+                plan=plan,
                 tremble=tremble,
             )
             for seat, agent in enumerate(core.agents)

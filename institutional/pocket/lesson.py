@@ -50,9 +50,7 @@ class Lesson:
         self._nash = known.benchmarks["nash"][known.seat]
         self._kept = voice.what_is_kept(known, known.benchmarks[plan][known.seat])
         self._language = LanguageAgent(briefing, model="teacher", history=history)
-        self._language.connect(
-            self._answer, dict.fromkeys(self._language.asks, MODEL)
-        )
+        self._language.connect(self._answer, dict.fromkeys(self._language.asks, MODEL))
 
     def reset(self, seed: int) -> None:
         """Forget the run; what there is to learn stays."""

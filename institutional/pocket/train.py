@@ -33,7 +33,7 @@ class Effort:
 
 
 FULL = Effort(runs=750, held_out=40)
-QUICK = Effort(runs=75, held_out=4)
+QUICK = Effort(runs=40, held_out=4)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from agents.language.pocket.pairs import Pair
 
-
 AT_ONCE = 2  # batches of a step: as many as there are cores on a small machine
 LIKE = 1.35
 """Lengths of one batch differ by less than this factor."""
@@ -156,7 +155,9 @@ def answer_loss(model: Any, batch: Sequence[Lesson]) -> torch.Tensor:
     """The mean cross-entropy, in nats, of the answers' tokens."""
     longest = max(len(lesson.tokens) for lesson in batch)
     ids = torch.zeros(len(batch), longest, dtype=torch.long)
-    row, column, right = [], [], []
+    row: list[int] = []
+    column: list[int] = []
+    right: list[int] = []
     for at, (tokens, start) in enumerate(batch):
         ids[at, : len(tokens)] = torch.tensor(tokens)
         row += [at] * (len(tokens) - start)
