@@ -15,7 +15,8 @@ catalogue (dividers, the deterrable, Nash, best replies, planners, price fixers)
 and a few words about it. It is what they are, blurred. What an institution does to it was in its
 teachers, who read the graph or their standing; constitutions were shown to teachers who read
 none. So its effects, or their absence, **say nothing about language models**. It knows no
-language beyond its prompts.
+language beyond its prompts. Its logits are twice what they were trained to be, so at temperature 1
+it speaks as at one half.
 
 | | |
 |---|---|

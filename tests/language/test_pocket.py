@@ -33,7 +33,7 @@ def corpus():
 
 
 def test_every_answer_of_a_teacher_is_one_that_play_accepts(corpus):
-    for pair, form in corpus.held_out:
+    for pair, form, _ in corpus.held_out:
         read = read_verdict(pair.answer) if form is None else read_answer(pair.answer, form)
         assert not isinstance(read, Malformed), (pair.answer, read)
 
