@@ -116,8 +116,8 @@ def train(
     """Teach every lesson once; returns the mean loss over the last tenth of the steps.
 
     A step takes `AT_ONCE` batches, each on a thread of its own; the result does not depend on
-    which is ready first. In the end the logits are multiplied by `shape.sharpness`: temperature 1
-    is then 1 over it of the temperature at which the lessons were learnt.
+    which is ready first. In the end the logits are multiplied by `shape.sharpness`: the finished
+    model at temperature 1 says what the trained one would at 1 / `sharpness`.
     """
     model.train()
     plan = batches(lessons, tokens=shape.batch_tokens, seed=seed)
