@@ -9,7 +9,17 @@ import sys
 
 import typer
 
-from institutional.cli import agent, audit, doctor, environment, experiment, graph, learn, study
+from institutional.cli import (
+    agent,
+    audit,
+    doctor,
+    environment,
+    experiment,
+    graph,
+    learn,
+    study,
+    transcript,
+)
 from institutional.cli.guard import check_packages
 from institutional.errors import InstitutionalError
 
@@ -26,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 experiment.register(app)
+transcript.register(app)
 learn.register(app)
 app.add_typer(graph.app, name="graph")
 app.add_typer(audit.app, name="audit")
