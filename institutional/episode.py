@@ -1,17 +1,21 @@
 """The one loop: environment, agents, institution and journal, from the first round to the last.
 
+Agents that must wait for a model are awaited together (`converse`); where nobody waits the same
+loop runs without an event loop (`play`).
+
 A run is scored and decided from what its journal gave back, never from live values, so that an
 auditor who has the journal has everything.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from agents import catalogue
-from agents.contract import Agent, Briefing, Inspection, Words
+from agents.contract import Agent, Briefing, Inspection, Observation, Reader, Words
 from environments.contract import Array, Core, Mask, Record, UnplayableError
 from environments.market import Market
 from environments.shocks import quiet
@@ -30,6 +34,21 @@ class Seat:
 
     agent: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+Consider = Callable[[Observation], Awaitable[Array]]
+
+
+@runtime_checkable
+class Considering(Protocol):
+    """An agent that has to wait for its answer."""
+
+    async def consider(self, observation: Observation) -> Array:
+        """Return this round's action, [A]; in an event loop, in place of `act`."""
+
+
+def nothing(_round: int) -> None:
+    """Do nothing, once a round."""
 
 
 @dataclass
@@ -107,13 +126,37 @@ class Table:
         *,
         seed: int,
         journal: Journal = as_read_back,
-        after_round: Callable[[int], None] = lambda _: None,
+        after_round: Callable[[int], None] = nothing,
     ) -> Outcome:
         """Play one run of `agents` (see `seat`); everything public goes through `journal`.
 
         An action that cannot be played ends the run and marks it invalid. `after_round` is called
         when a round is decided and before any agent hears of it: the place for a durable commit.
         """
+        return _finished(self._run(_Played(agents, {}, seed, nothing, after_round), journal))
+
+    async def converse(
+        self,
+        agents: Mapping[str, Agent],
+        *,
+        seed: int,
+        journal: Journal = as_read_back,
+        before_step: Callable[[int], None] = nothing,
+        after_round: Callable[[int], None] = nothing,
+    ) -> Outcome:
+        """Play one run as `play` does, awaiting all agents that consider, together, in each round.
+
+        `before_step` is called when all of a round's actions are chosen and none is played yet.
+        When an agent fails, its error is raised once the others of the round have theirs.
+        """
+        considering = {
+            name: agent.consider for name, agent in agents.items() if isinstance(agent, Considering)
+        }
+        played = _Played(agents, considering, seed, before_step, after_round)
+        return await self._run(played, journal)
+
+    async def _run(self, played: "_Played", journal: Journal) -> Outcome:
+        agents = played.agents
         records: list[dict[str, Any]] = []
         rulings: list[dict[str, Any]] = []
 
@@ -127,11 +170,11 @@ class Table:
             Recorded(market, keep) if self.program is None else Governed(market, self.program, keep)
         )
         for index, (name, agent) in enumerate(agents.items()):
-            agent.reset(derive(seed, "agent", index, name))
+            agent.reset(derive(played.seed, "agent", index, name))
         rewards: list[list[float]] = []
         outcome = Outcome(records, rulings, np.zeros((0, len(agents))))
         try:
-            _rounds(env, agents, environment_seed(seed), rewards, after_round)
+            await _rounds(env, played, rewards)
         except UnplayableError as error:
             outcome.invalid = f"round {len(records)}: {error}"
         outcome.rewards = np.array(rewards).reshape(-1, len(agents))
@@ -145,23 +188,64 @@ def lottery(seed: int) -> int:
     return lottery_of(environment_seed(seed))
 
 
-def _rounds(
-    env: Any,
-    agents: Mapping[str, Agent],
-    seed: int,
-    rewards: list[list[float]],
-    after_round: Callable[[int], None],
-) -> None:
+class _Played(NamedTuple):
+    """Who plays under which seed, and who else is told when."""
+
+    agents: Mapping[str, Agent]
+    considering: Mapping[str, Consider]  # those who are awaited
+    seed: int
+    before_step: Callable[[int], None]
+    after_round: Callable[[int], None]
+
+
+async def _rounds(env: Any, played: _Played, rewards: list[list[float]]) -> None:
+    agents, considering, _, before_step, after_round = played
     learners = {name: agent.learn for name, agent in agents.items() if hasattr(agent, "learn")}
-    observations, _ = env.reset(seed=seed)
+    readers = {name: agent.hear for name, agent in agents.items() if isinstance(agent, Reader)}
+    at_once = {name: agent.act for name, agent in agents.items() if name not in considering}
+    observations, _ = env.reset(seed=environment_seed(played.seed))
     while env.agents:
-        actions = {name: agents[name].act(observations[name]) for name in env.agents}
-        following, earned, _, _, _ = env.step(actions)
+        actions = {name: act(observations[name]) for name, act in at_once.items()}
+        if considering:
+            actions |= await _considered(considering, observations)
+        before_step(len(rewards))
+        following, earned, _, _, infos = env.step(actions)
         after_round(len(rewards))
         rewards.append([earned[name] for name in agents])
         for name, learn in learners.items():
             learn(observations[name], actions[name], earned[name], following[name])
+        for name, hear in readers.items():
+            if (notice := infos[name].get("notice")) is not None:
+                hear(notice)
         observations = following
+
+
+async def _considered(
+    considering: Mapping[str, Consider], observations: Mapping[str, Observation]
+) -> dict[str, Array]:
+    # All are awaited even if one fails: what the others' models answered was paid for, and whoever
+    # records it must see it.
+    chosen = await asyncio.gather(
+        *(consider(observations[name]) for name, consider in considering.items()),
+        return_exceptions=True,
+    )
+    actions = {}
+    for name, action in zip(considering, chosen, strict=True):
+        if isinstance(action, BaseException):
+            raise action
+        actions[name] = action
+    return actions
+
+
+def _finished(playing: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """What `playing` comes to, without an event loop: nobody in it may have to wait."""
+    try:
+        playing.send(None)
+    except StopIteration as done:
+        outcome: Outcome = done.value
+        return outcome
+    playing.close()
+    raise AssertionError("somebody waits in a run that is played without an event loop")
 
 
 def measured(table: Table, outcome: Outcome) -> dict[str, float]:
