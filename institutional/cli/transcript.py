@@ -1,7 +1,7 @@
 """`institutional transcript`: what an agent was told, answered and did, beside what was ruled."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +36,9 @@ def transcript(
     round_: Annotated[
         int | None, typer.Option("--round", min=0, help="Only this round, from 0 as in the log.")
     ] = None,
+    prompt: Annotated[
+        bool, typer.Option("--prompt", help="Every prompt as it was sent, and every answer whole.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what an agent was told, answered and did, beside what the institution made of it.
@@ -49,12 +52,27 @@ def transcript(
     from institutional.transcript.reading import transcript as read_transcript
 
     moments = read_transcript(run, agent, round_)
+    if prompt:
+        _require_prompts(run, moments)
     if as_json:
         print_json([moment.as_json() for moment in moments])
         return
+    print("Rounds count from 0 here and in the log, from 1 in texts.\n")
     width = min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDEST)
     for moment in moments:
         print(as_text(moment, width=width))
+        for line in exchanges(moment, width=width) if prompt else ():
+            print(line)
+
+
+def _require_prompts(run: Path, moments: "Sequence[Moment]") -> None:
+    from institutional.errors import InstitutionalError
+
+    answered = [moment.answered for moment in moments if moment.answered is not None]
+    if not answered:
+        raise InstitutionalError(f"{run}: no language model was asked here, so there is no prompt")
+    if answered[0].problem:
+        raise InstitutionalError(f"{run}: {answered[0].problem}\n  leave out --prompt")
 
 
 def as_text(moment: "Moment", *, width: int) -> str:
@@ -75,6 +93,37 @@ def as_text(moment: "Moment", *, width: int) -> str:
         for part in ("AGENT", _side(left), "", "INSTITUTION", _side(right)):
             grid.add_row(part)
     return "\n".join([title + "-" * (width - len(title)), *_drawn(grid, width), ""])
+
+
+def exchanges(moment: "Moment", *, width: int) -> "Iterator[str]":
+    """Every prompt and answer of a move in full.
+
+    A line of a text begins behind a bar and goes on behind a colon, so that none passes for ours.
+    """
+    from institutional.transcript.words import harmless
+
+    for attempt in () if moment.answered is None else moment.answered.attempts:
+        asked, said = attempt.request, attempt.reply
+        if asked is None or said is None:
+            continue
+        yield (
+            f"{attempt.by}: {attempt.outcome}; model {harmless(asked.model, 40)}, "
+            f"temperature {asked.temperature:g}, seed {asked.seed}, "
+            f"{attempt.prompt_tokens} + {attempt.completion_tokens} tokens"
+        )
+        texts = [(message.role, message.content) for message in asked.messages]
+        for role, text in (*texts, ("answer", said.text)):
+            yield f"  {role}"
+            yield from _barred(harmless(text, len(text)), width)
+        yield ""
+
+
+def _barred(text: str, width: int) -> "Iterator[str]":
+    from rich.cells import chop_cells
+
+    for line in text.split("\n"):
+        for place, part in enumerate(chop_cells(line, max(width - 4, 20)) or [""]):
+            yield f"  {':' if place else '|'} {part}".rstrip()
 
 
 def _side(lines: "Iterable[Line]") -> "Table":

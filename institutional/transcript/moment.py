@@ -4,7 +4,7 @@ Plain values, all of them read from a run folder by `reading`; `words` says them
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from agents.language.exchange import Reply, Request
@@ -36,9 +36,11 @@ class Memory:
 class Attempt:
     """One question that was asked for a move, and what came back."""
 
-    number: int  # of all that was asked for this move
+    number: int  # of all that was asked for this move, from 0
+    by: str  # whose answer it is: `answer`, with its number from 1, or `inspector`
     outcome: str  # the ledger's word for what became of it
-    reason: str  # why it was not taken; empty where it was
+    reason: str  # why it was not taken, or what an inspector said of it
+    action: tuple[float, ...] | None  # that it reads as, if it does
     address: str
     prompt_tokens: int
     completion_tokens: int
@@ -64,6 +66,8 @@ class Answered:
     before: Memory  # as the prompt has it
     after: Memory  # as the answer left it
     observations: str
+    action: tuple[float, ...] | None  # as the answer reads; None: a fallback, or not known
+    problem: str  # what is wrong with the cassette as a whole; empty where nothing is
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,18 @@ class Moment:
     round: int  # from 0, as in the ledger
     told: Told
     answered: Answered | None  # None: no language model was asked
-    labels: tuple[str, ...]  # names of the numbers of an action; empty where they have none
-    submitted: tuple[float, ...] | None  # None: the run ended before anything was played
-    done: tuple[float, ...] | None  # after restrictions
-    profit: float | None  # before the fine
-    record: Mapping[str, Any]  # the public record of the round
-    ruled: Ruled | None  # None: nothing governs, or the run ended before
+    labels: tuple[str, ...]  # names of the numbers of an action
+    submitted: tuple[float, ...] | None = None  # None: the run ended before anything was played
+    done: tuple[float, ...] | None = None  # after restrictions
+    profit: float | None = None  # before the fine
+    own: Mapping[str, float] = field(default_factory=dict)  # the round in the agent's own numbers
+    ruled: Ruled | None = None  # None: nothing governs, or the run ended before
+
+    @property
+    def at_odds(self) -> bool:
+        """Whether something else was submitted than what the answer reads as."""
+        action = None if self.answered is None else self.answered.action
+        return None not in (action, self.submitted) and action != self.submitted
 
     @property
     def restricted(self) -> bool:

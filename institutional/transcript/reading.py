@@ -6,17 +6,19 @@ address that the ledger has for it. Signatures are not checked: `audit verify` d
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agents.language.answer import Form
 from institutional.errors import InstitutionalError, suggestion
 from institutional.governance.explain import Session, derive, taken_apart
 from institutional.governance.institution import account
 from institutional.governance.journal import as_read_back
 from institutional.ledger.reading import StoredEntries
 from institutional.replay.parting import differences, side_by_side
-from institutional.transcript.moment import Moment, Ruled, Told
+from institutional.transcript.answers import Tape, answers
+from institutional.transcript.moment import Answered, Moment, Ruled, Told
 from institutional.whatif import Recording, read_recording
 
 
@@ -54,10 +56,13 @@ class _Sources:
     bodies: Sequence[Mapping[str, Any]]  # of the `round` entries
     sessions: Sequence[Session]  # empty where nothing governs
     unlike: Sequence[str]  # per ruling
+    answers: Mapping[tuple[str, int], Answered]
+    labels: tuple[str, ...]
 
     @property
     def rounds(self) -> int:
-        return len(self.bodies)
+        """Rounds of which there is something to tell; nothing was played in one that failed."""
+        return max([len(self.bodies), *(round_ + 1 for _, round_ in self.answers)])
 
 
 def _read(run: Path) -> _Sources:
@@ -91,7 +96,19 @@ def _read(run: Path) -> _Sources:
         ]
         unlike = [_unlike(*pair) for pair in zip(recording.rulings, derived, strict=True)]
     bodies = [entry.body for entry in entries if entry.kind == "round"]
-    return _Sources(recording, bodies, sessions, unlike)
+    told = [entry.body for entry in entries if entry.kind == "answers"]
+    found = answers(Tape.of(run), told, _forms(recording)) if told else {}
+    return _Sources(recording, bodies, sessions, unlike, found, recording.core.words(0).labels)
+
+
+def _forms(recording: Recording) -> dict[str, Form]:
+    """What each agent is asked for."""
+    core = recording.core
+    low, high = core.low.tolist(), core.high.tolist()
+    return {
+        agent: Form(core.words(seat).labels, tuple(low[seat]), tuple(high[seat]), core.capacity)
+        for seat, agent in enumerate(recording.agents)
+    }
 
 
 def _unlike(recorded: Mapping[str, Any], derived: Mapping[str, Any]) -> str:
@@ -104,17 +121,22 @@ def _unlike(recorded: Mapping[str, Any], derived: Mapping[str, Any]) -> str:
 def _moment(sources: _Sources, seat: int, at: int) -> Moment:
     recording = sources.recording
     name, core = recording.agents[seat], recording.core
-    body, record = sources.bodies[at], recording.records[at]
-    return Moment(
+    moment = Moment(
         agent=name,
         round=at,
         told=_told(recording, seat, at),
-        answered=None,
-        labels=(),
+        answered=sources.answers.get((name, at)),
+        labels=sources.labels,
+    )
+    if at >= len(sources.bodies):
+        return moment
+    body, record = sources.bodies[at], recording.records[at]
+    return replace(
+        moment,
         submitted=tuple(map(float, body["submitted"][name])),
         done=tuple(map(float, body["record"][core.action_field][seat])),
         profit=float(core.profits(record)[0, seat]),
-        record=body["record"],
+        own=core.words(seat).told({key: values[0] for key, values in record.items()}),
         ruled=None if recording.program is None else _ruled(sources, seat, at),
     )
 

@@ -9,10 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from institutional.governance.explain import EdgeFact, Explanation, fine_words, measured_words
-from institutional.transcript.moment import Moment, Ruled, Told
+from institutional.transcript.moment import Answered, Attempt, Memory, Moment, Ruled, Told
 
 EXCERPT = 240
 """Most characters shown of an answer that was not taken."""
+
+
+_NOT_KEPT = {
+    "missing": "not on the cassette",
+    "edited": "not shown: the cassette has another exchange here than the ledger",
+}
 
 
 class Line(NamedTuple):
@@ -21,6 +27,7 @@ class Line(NamedTuple):
     label: str
     text: str
     marked: bool = False  # something went wrong here
+    idle: bool = False  # nothing came of it: what did not hold, what was not done
 
 
 def harmless(text: str, most: int) -> str:
@@ -39,7 +46,11 @@ def agent_side(moment: Moment, *, most: int) -> tuple[Line, ...]:
     """What the agent was told, what it answered, what it did; each text of `most` characters."""
     return tuple(
         line._replace(text=harmless(line.text, most))
-        for line in (*_told_lines(moment.told), *_done_lines(moment))
+        for line in (
+            *told_lines(moment.told),
+            *_answered_lines(moment.answered, moment.labels),
+            *done_lines(moment),
+        )
     )
 
 
@@ -48,19 +59,19 @@ def institution_side(moment: Moment, *, most: int) -> tuple[Line, ...]:
     if moment.ruled is None:
         lines: Sequence[Line] = (Line("", "nothing governs this run"),)
     else:
-        lines = tuple(_ruled_lines(moment.ruled))
+        lines = tuple(ruled_lines(moment.ruled))
     return tuple(line._replace(text=harmless(line.text, most)) for line in lines)
 
 
-def amounts(values: Sequence[float] | None, labels: Sequence[str] = ()) -> str:
-    """The numbers of an action: `A 60.4, B 0`."""
+def amounts(values: Sequence[float] | None, labels: Sequence[str]) -> str:
+    """The numbers of an action: `quantity_A 60.4, quantity_B 0`."""
     if values is None:
         return "nothing: the run ended here"
-    names = [f"{label} " for label in labels] or [""] * len(values)
-    return ", ".join(f"{name}{value:.6g}" for name, value in zip(names, values, strict=True))
+    return ", ".join(f"{name} {value:.6g}" for name, value in zip(labels, values, strict=True))
 
 
-def _told_lines(told: Told) -> Iterator[Line]:
+def told_lines(told: Told) -> Iterator[Line]:
+    """What the agent knew of the institution."""
     if told.notice is not None:
         yield Line("notice", told.notice)
     restriction = "suspended" if told.suspended else ""
@@ -71,15 +82,63 @@ def _told_lines(told: Told) -> Iterator[Line]:
         yield Line("standing", standing)
 
 
-def _done_lines(moment: Moment) -> Iterator[Line]:
+def _answered_lines(answered: Answered | None, labels: Sequence[str]) -> Iterator[Line]:
+    if answered is None:
+        return
+    if answered.problem:
+        yield Line("cassette", answered.problem, marked=True)
+    if answered.before != Memory():
+        yield from _memory("before", answered.before)
+    for attempt in answered.attempts:
+        yield attempt_line(attempt, labels)
+    if answered.observations:
+        yield Line("observed", spoken(answered.observations))
+    if answered.fallback:
+        yield Line("fallback", "no answer could be taken; the memory stays", marked=True)
+    elif answered.action is not None:
+        yield from _memory("after", answered.after)
+
+
+def spoken(text: str) -> str:
+    """`text` of a model, every line but the first behind a mark, so that none passes for ours."""
+    return "\n> ".join(line for line in text.split("\n") if line.strip())
+
+
+def _memory(when: str, memory: Memory) -> Iterator[Line]:
+    yield Line(when, f"PLANS {spoken(memory.plans) or '(none)'}")
+    yield Line("", f"INSIGHTS {spoken(memory.insights) or '(none)'}")
+
+
+def attempt_line(attempt: Attempt, labels: Sequence[str]) -> Line:
+    """One answer: what became of it and why, and of one that could not be read how it begins."""
+    parts = [attempt.outcome]
+    if attempt.action is not None:
+        parts.append(amounts(attempt.action, labels))
+    if attempt.reason:
+        parts.append(spoken(attempt.reason))
+    if attempt.kept != "kept":
+        parts.append(_NOT_KEPT[attempt.kept])
+    text = ": ".join(parts)
+    if attempt.outcome == "malformed" and attempt.reply is not None:
+        text += f"\n> {spoken(harmless(attempt.reply.text, EXCERPT))}"
+    marked = attempt.outcome in {"malformed", "rejected"} or attempt.kept != "kept"
+    return Line(attempt.by, text, marked)
+
+
+def done_lines(moment: Moment) -> Iterator[Line]:
+    """What was submitted, played and earned."""
     submitted, done = (amounts(v, moment.labels) for v in (moment.submitted, moment.done))
+    if moment.at_odds:
+        yield Line("NOT SO", "submitted is not what the answer reads as", marked=True)
     yield Line("submitted", submitted)
-    if moment.restricted:
-        yield Line("done", f"{done} (restricted)")
+    yield Line("done", f"{done}, restricted" if moment.restricted else "the same")
     if moment.profit is not None:
         fine = _fine(moment)
         net = f", {moment.profit - fine:.6g} after the fine" if fine else ""
         yield Line("profit", f"{moment.profit:.6g}{net}")
+    seen = [name for name in moment.own if name not in (*moment.labels, "profit")]
+    if seen:
+        yield Line("market", amounts([moment.own[name] for name in seen], seen))
 
 
 def _fine(moment: Moment) -> float:
@@ -87,7 +146,8 @@ def _fine(moment: Moment) -> float:
     return 0.0 if move is None else float(move.get("fine", 0.0))
 
 
-def _ruled_lines(ruled: Ruled) -> Iterator[Line]:
+def ruled_lines(ruled: Ruled) -> Iterator[Line]:
+    """What was seen of the agent, and what was decided."""
     why = ruled.why
     if ruled.unlike:
         yield Line("NOT SO", ruled.unlike, marked=True)
@@ -96,28 +156,30 @@ def _ruled_lines(ruled: Ruled) -> Iterator[Line]:
     compared = {m.signal for fact in why.evidence for m in fact.measurements}
     rest = [f"{name} {value:.6g}" for name, value in why.signals.items() if name not in compared]
     if rest:
-        yield Line("signals", ", ".join(rest))
+        yield Line("signals", ", ".join(rest), idle=True)
     for fact in why.evidence:
         measured = "; ".join(measured_words(m) for m in fact.measurements)
-        yield Line("evidence", f"{'yes' if fact.holds else 'no'}, {fact.name}: {measured}")
-    yield Line("case", _cases(ruled))
+        holds = "yes" if fact.holds else "no"
+        yield Line("evidence", f"{holds}, {fact.name}: {measured}", idle=not fact.holds)
+    cases = _cases(ruled)
+    yield Line("case", "; ".join(cases) or "none", idle=not cases)
     yield from _move_lines(ruled)
     yield Line("standing", _standing(ruled.standing))
     if ruled.notice is not None:
-        yield Line("notice", ruled.notice.split("\n", maxsplit=1)[0])
+        yield Line("notice", ruled.notice.split("\n", maxsplit=1)[0], idle=True)
 
 
-def _cases(ruled: Ruled) -> str:
+def _cases(ruled: Ruled) -> list[str]:
     unseen = [norm.name for norm in ruled.why.norms if norm.unseen]
     said = [f"under {case['norm']}, on {', '.join(case['evidence'])}" for case in ruled.cases]
     said += [f"none under {name}: breached, but not looked at" for name in unseen]
-    return "; ".join(said) or "none"
+    return said
 
 
 def _move_lines(ruled: Ruled) -> Iterator[Line]:
     move, why = ruled.move, ruled.why
     if move is None:
-        yield Line("move", "none")
+        yield Line("move", "none", idle=True)
     else:
         yield Line("move", f"{move['edge']}: {move['from']} to {move['to']}")
         if "fine" in move:
@@ -128,7 +190,7 @@ def _move_lines(ruled: Ruled) -> Iterator[Line]:
         yield Line("refused", f"{refused['edge']}: {refused['reason']}")
     for edge in why.edges:
         if edge.outcome == "unrequested" and _near(edge):
-            yield Line("not yet", f"{edge.id}: {edge.reason}")
+            yield Line("not yet", f"{edge.id}: {edge.reason}", idle=True)
 
 
 def _fine_line(move: Mapping[str, Any], why: Explanation) -> str:

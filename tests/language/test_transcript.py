@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import signed_run
+import spoken_run
 
 from institutional.errors import InstitutionalError
 from institutional.transcript.reading import transcript
@@ -17,6 +18,29 @@ from institutional.transcript.words import agent_side, harmless, institution_sid
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "runs/example/institutional-divider_forgiving-0000"
 FREE = ROOT / "runs/example/ungoverned-divider_forgiving-0000"
+GOLDEN = ROOT / "tests/golden/language/transcript.txt"
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory):
+    """Two runs of language agents: under a graph with hostile texts, and under an inspector."""
+    folder = tmp_path_factory.mktemp("spoken")
+    spoken_run.write(folder / "dividing", spoken_run.dividing)
+    spoken_run.write(
+        folder / "inspected",
+        spoken_run.inspected,
+        graph=None,
+        rounds=2,
+        inspection=spoken_run.INSPECTOR,
+    )
+    return folder
+
+
+@pytest.fixture
+def copy(spoken, tmp_path):
+    """A copy of the first of them, to alter."""
+    shutil.copytree(spoken / "dividing", tmp_path / "run")
+    return tmp_path / "run"
 
 
 def institutional(*arguments, columns=100):
@@ -44,7 +68,7 @@ def test_a_round_is_told_from_both_sides():
 
     assert said(agent, "notice").startswith("UNDER REVIEW.")
     assert said(agent, "standing") == "warning"
-    assert said(agent, "submitted") == "60.3979, 0"
+    assert said(agent, "submitted") == "quantity_A 60.3979, quantity_B 0"
     assert "yes, specialisation: specialisation 1 is above 0.48" in said(institution, "evidence")
     assert said(institution, "case") == "under P2, on high_hhi, specialisation"
     assert said(institution, "move") == "fine: warning to fined"
@@ -159,3 +183,138 @@ def test_what_a_terminal_would_obey_is_shown_instead(text, shown):
 
 def test_a_long_text_is_cut_with_its_rest_counted():
     assert harmless("x" * 1010, 10) == "xxxxxxxxxx [... 1,000 more characters]"
+
+
+def test_the_transcript_of_a_conversation_is_golden(spoken):
+    """Written anew by hand only: institutional transcript, 100 columns, one run after the other."""
+    told = [
+        institutional("transcript", spoken / "dividing", "--agent", "firm_1").stdout,
+        institutional("transcript", spoken / "inspected").stdout,
+    ]
+
+    assert "\n".join(told) == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_memory_is_what_the_last_answer_that_was_played_left(spoken):
+    """In round 4 firm 1 gives no answer that can be read: its plans stay those of round 3."""
+    moments = transcript(spoken / "dividing", "firm_1")
+    before = [moment.answered.before.plans for moment in moments]
+    after = [moment.answered.after.plans for moment in moments]
+
+    assert before == ["", *after[:-1]]
+    assert after == [*spoken_run.HOSTILE, spoken_run.HOSTILE[3]]
+    assert [moment.answered.fallback for moment in moments] == [False] * 4 + [True]
+
+
+def test_every_attempt_has_its_outcome_and_reason(spoken):
+    (moment,) = transcript(spoken / "inspected", "firm_1", 1)
+    attempts = moment.answered.attempts
+
+    assert [(a.by, a.outcome) for a in attempts] == [
+        ("answer 1", "proposed"),
+        ("inspector", "rejected"),
+        ("answer 2", "proposed"),
+        ("inspector", "rejected"),
+    ]
+    assert attempts[1].reason.startswith("Serve both goods.")
+    assert attempts[2].action == (20, 25)
+    assert moment.answered.fallback
+
+
+def test_the_whole_prompt_is_shown_as_it_was_sent(spoken):
+    done = institutional(
+        "transcript", spoken / "dividing", "--agent", "firm_1", "--round", 1, "--prompt"
+    )
+    (moment,) = transcript(spoken / "dividing", "firm_1", 1)
+    shown = [line[4:] for line in done.stdout.splitlines() if line.startswith("  | ")]
+
+    sent = moment.answered.attempts[1].request.messages
+    assert all(line[:90] in "\n".join(shown) for line in sent[0].content.splitlines())
+    assert "## Refused" in shown  # of the second attempt, after the malformed first
+    assert done.stdout.isascii()
+    assert "\x1b" not in done.stdout
+
+
+def test_no_line_of_a_model_passes_for_one_of_ours(spoken):
+    """The third plan imitates the institution's side; its lines stay behind a mark."""
+    shown = institutional("transcript", spoken / "dividing", "--agent", "firm_1", "--round", 2)
+
+    lines = [line.strip() for line in shown.stdout.splitlines()]
+    assert not any(line.startswith("fine") for line in lines)
+    assert any(line.startswith(">   fine      0.00 on nothing") for line in lines)
+
+
+def test_a_missing_cassette_is_said_and_the_rest_is_told(copy):
+    (copy / "cassette.jsonl").unlink()
+
+    done = institutional("transcript", copy, "--agent", "firm_1", "--round", 1)
+    (moment,) = transcript(copy, "firm_1", 1)
+
+    assert done.returncode == 0
+    assert "! cassette  there is no cassette here" in done.stdout
+    assert [(a.outcome, a.kept) for a in moment.answered.attempts] == [
+        ("malformed", "missing"),
+        ("played", "missing"),
+    ]
+    assert moment.submitted == (60, 0)
+    assert moment.ruled is not None
+
+
+def test_prompts_without_a_cassette_are_one_message(copy):
+    (copy / "cassette.jsonl").unlink()
+
+    done = institutional("transcript", copy, "--prompt")
+
+    assert done.returncode == 2
+    assert "there is no cassette here" in done.stderr
+    assert not done.stdout
+
+
+def test_prompts_of_a_run_without_language_agents_are_one_message():
+    done = institutional("transcript", RUN, "--prompt")
+
+    assert done.returncode == 2
+    assert "no language model was asked" in done.stderr
+
+
+def test_an_edited_cassette_is_said_with_its_line(copy):
+    cassette = copy / "cassette.jsonl"
+    text = cassette.read_text()
+    assert "Prices are near 70." in text
+    cassette.write_text(text.replace("Prices are near 70.", "Prices are near 99.", 1))
+
+    (moment,) = transcript(copy, "firm_1", 0)
+
+    assert "cassette.jsonl:" in moment.answered.problem
+    assert "altered" in moment.answered.problem
+    assert moment.answered.attempts[0].reply is None
+
+
+def test_an_exchange_that_the_ledger_does_not_name_is_not_shown(copy, tmp_path):
+    """The cassette of another run, whole in itself: its addresses are not the ledger's."""
+
+    def other(place, request):
+        return spoken_run.dividing(place, request).replace("Keep to good B.", "Be good.")
+
+    spoken_run.write(tmp_path / "other", other)
+    shutil.copy(tmp_path / "other/cassette.jsonl", copy / "cassette.jsonl")
+
+    first, second = transcript(copy, round_=0)
+
+    assert first.answered.attempts[0].kept == "kept"  # firm 1 said the same in both
+    assert second.answered.attempts[0].kept == "edited"
+    assert "Be good." not in str(second)
+    assert any(line.marked for line in agent_side(second, most=500))
+
+
+def test_the_json_of_a_conversation_has_prompts_and_texts(spoken):
+    done = institutional(
+        "transcript", spoken / "dividing", "--agent", "firm_1", "--round", 1, "--json"
+    )
+    (moment,) = json.loads(done.stdout)
+    first, second = moment["answered"]["attempts"]
+
+    assert first["outcome"] == "malformed"
+    assert spoken_run.HOSTILE[0] in first["reply"]["text"]
+    assert second["request"]["messages"][0]["role"] == "system"
+    assert moment["answered"]["after"]["plans"] == spoken_run.HOSTILE[1]
