@@ -44,7 +44,7 @@ class Tape:
         try:
             found = read_cassette(run)
         except InstitutionalError as error:
-            return cls({}, {}, str(error).split("\n", maxsplit=1)[0])
+            return cls({}, {}, str(error).split("\n", maxsplit=1)[0].removeprefix(f"{run}/"))
         if found is None:
             return cls({}, {}, NO_CASSETTE)
         return cls(found.exchanges, found.addresses)

@@ -32,7 +32,10 @@ def brief(moment: Moment, *, most: int) -> Brief:
     notice = told.get("notice", "").split("\n", maxsplit=1)[0]
     done = {line.label: line.text for line in done_lines(moment)}
     memory = Memory() if moment.answered is None else moment.answered.after
-    played = amounts(moment.done, moment.labels) + (", restricted" if moment.restricted else "")
+    answered = None if moment.answered is None else moment.answered.action
+    played = "as answered" if answered == moment.done else amounts(moment.done, moment.labels)
+    if moment.restricted:
+        played += ", restricted"
 
     def short(*lines: str | None) -> str:
         return harmless("\n".join(filter(None, lines)), most)
@@ -57,10 +60,20 @@ def _answered(moment: Moment) -> Iterator[str]:
 
 
 def _ruled(ruled: Ruled | None) -> Iterator[str]:
-    """The evidence that holds and what was done; what came to nothing is left out."""
-    for line in () if ruled is None else ruled_lines(ruled):
-        if not line.idle:
-            yield f"{line.label}: {line.text.removeprefix('yes, ')}"
+    """The evidence that holds, what was done and where it left the agent."""
+    if ruled is None:
+        return
+    for fact in ruled.why.evidence:
+        if fact.holds:
+            measured = (
+                f"{m.signal} {m.value:.4g} {m.operator.replace('_', ' ')} {m.threshold:.4g}"
+                for m in fact.measurements
+            )
+            yield f"{fact.name}: {', '.join(measured)}"
+    for line in ruled_lines(ruled):
+        if not line.idle and line.label not in {"evidence", "standing"}:
+            yield f"{line.label}: {line.text}"
+    yield f"then {ruled.standing['state']}"
 
 
 def _marks(moment: Moment) -> tuple[str, ...]:

@@ -318,3 +318,12 @@ def test_the_json_of_a_conversation_has_prompts_and_texts(spoken):
     assert spoken_run.HOSTILE[0] in first["reply"]["text"]
     assert second["request"]["messages"][0]["role"] == "system"
     assert moment["answered"]["after"]["plans"] == spoken_run.HOSTILE[1]
+
+
+def test_audit_show_says_what_became_of_each_answer(spoken):
+    shown = institutional("audit", "show", spoken / "dividing", "--kind", "answers").stdout
+    lines = shown.splitlines()
+
+    assert len(lines) == 5
+    assert "round 1: firm_1 malformed, played (" in lines[1]
+    assert "firm_1 malformed, malformed, malformed, then the fallback (" in lines[4]
