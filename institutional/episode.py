@@ -184,7 +184,7 @@ class Table:
 
 
 def lottery(seed: int) -> int:
-    """The word that decides who is audited in the run of `seed`; part of its record."""
+    """The word that decides what a graph leaves to chance in the run; part of its record."""
     return lottery_of(environment_seed(seed))
 
 

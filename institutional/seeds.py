@@ -19,5 +19,5 @@ def environment_seed(seed: int) -> int:
 
 
 def lottery_of(environment: int | None) -> int:
-    """The word, below 2**53, that decides who is audited under this seed of the environment."""
+    """The word, below 2**53, that decides what a graph leaves to chance under this seed."""
     return derive(environment or 0, "audits") >> 10

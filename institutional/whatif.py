@@ -59,7 +59,7 @@ class WhatIf:
     recorded: tuple[Tally, ...]
     other: tuple[Tally, ...]
     differences: tuple[MoveDifference, ...]
-    lot_assumed: bool = False  # the graph audits by lot, and the run recorded no lot
+    lot_assumed: bool = False  # the graph leaves something to chance, and the run recorded no lot
 
     def as_json(self) -> dict[str, Any]:
         """As JSON-serialisable data."""
@@ -67,7 +67,9 @@ class WhatIf:
 
     def standing(self) -> str:
         """Say how far the answer can be relied upon."""
-        lot = "\n  who is audited is one draw of many: the run recorded no lot, so 0 is taken"
+        lot = (
+            "\n  what is left to chance is one draw of many: the run recorded no lot, so 0 is taken"
+        )
         return self._standing() + (lot if self.lot_assumed else "")
 
     def _standing(self) -> str:
@@ -98,7 +100,7 @@ class Recording:
     program: Program | None  # under the recorded thresholds
     records: tuple[Mapping[str, Any], ...]  # as arrays, one market
     rulings: tuple[Mapping[str, Any], ...]
-    lottery: int | None  # the word that decides who is audited, where one is recorded
+    lottery: int | None  # the word that decides what is left to chance, where one is recorded
 
     def suspended(self) -> list[Mask]:
         """Who was suspended when each record was made, [1, N] per round, as recorded."""
@@ -180,7 +182,7 @@ def what_if(entries: Sequence[Entry], own: bytes | None, other: LoadedGraph) -> 
         recorded=_tallies(recording.agents, recording.program, recording.rulings),
         other=_tallies(recording.agents, program, derived),
         differences=tuple(_differences(recording, derived)),
-        lot_assumed=recording.lottery is None and program.loaded.graph.detection.audit_share < 1,
+        lot_assumed=recording.lottery is None and program.loaded.graph.detection.draws,
     )
 
 

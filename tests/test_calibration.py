@@ -131,7 +131,13 @@ def test_the_oracle_finds_evidence_exactly_below_the_score(at_least, window, ope
         for now in values:
             nobody = np.zeros((30, 2), dtype=bool)
             memory, finding = oracle.observe(
-                program, memory, {"x": now}, {"x": now}, suspended=nobody
+                program,
+                memory,
+                {"x": now},
+                {"x": now},
+                suspended=nobody,
+                round_=0,
+                lotteries=np.zeros(30, dtype=np.uint64),
             )
             fired |= finding.evidence[0]
         limit = threshold if rising else -threshold

@@ -56,10 +56,11 @@ def fmt(
     Example: institutional graph fmt governance_graphs/bertrand.yaml
     """
     from institutional.errors import InstitutionalError
+    from institutional.governance.document import read_document
     from institutional.governance.layout import formatted
-    from institutional.governance.loading import load_graph
+    from institutional.governance.loading import check_document
 
-    loaded = load_graph(graph)
+    loaded = check_document(read_document(graph))  # not what an alteration makes of another
     result = formatted(loaded)
     changes = result != loaded.document.raw
     if changes and not only_check:

@@ -90,6 +90,7 @@ def account(loaded: LoadedGraph, core: Core, *, discount: float = DISCOUNT) -> A
     """
     if not 0 < discount < 1:
         raise InstitutionalError(f"--discount {discount} is out of range: choose it in (0, 1)")
+    loaded.certain("the account of a cartel's gains")
     if loaded.graph.detection.audit_share < 1:
         raise InstitutionalError(
             f"{loaded.document.path}: audits by lot are not reckoned with; the account is for "

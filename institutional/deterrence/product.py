@@ -135,7 +135,13 @@ class _Step:
         last = np.where(last == _FIRST, now, last)
         suspended = program.suspended[register.state]
         memory, finding = oracle.observe(
-            program, memory, self._recorded(now), self._recorded(last), suspended=suspended
+            program,
+            memory,
+            self._recorded(now),
+            self._recorded(last),
+            suspended=suspended,
+            round_=_NOW,
+            lotteries=np.zeros(len(suspended), dtype=np.uint64),
         )
         register, decisions = controller.decide(program, register, finding, _NOW)
         after = self._encode(register, memory, now, _NOW + 1)

@@ -223,7 +223,7 @@ def opening(
     governed: dict[str, Any] = {}
     if table.program is not None:
         governed["thresholds"] = table.program.thresholds()
-        if table.program.loaded.graph.detection.audit_share < 1:
+        if table.program.loaded.graph.detection.draws:
             governed["lottery"] = episode.lottery(config["seed"])
     return {
         "manifest": digest,

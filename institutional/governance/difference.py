@@ -36,6 +36,7 @@ _HIGHER = {
     "decay": -1,
     "forget_offences_after": 1,
     "audit_share": 1,
+    "from_round": -1,
     "credits": -1,
 }
 """Which way a higher number goes, for keys that mean one thing wherever they stand."""

@@ -240,6 +240,28 @@ def _ways_back(graph: Graph) -> Iterator[list[str]]:
         ignored = graph.detection.rounds_with_a_suspension == "ignore"
         effect = "bring no evidence, case or clean round" if ignored else "count like any other"
         yield ["", f"Rounds in which anyone is suspended {effect}."]
+    yield from (["", *_wrapped(line)] for line in detection_words(graph))
+
+
+def detection_words(graph: Graph) -> list[str]:
+    """A sentence for each way in which cases are not simply an agent's own breaches."""
+    said, found = graph.detection, []
+    if said.audit_share < 1:
+        found.append(
+            f"An agent is looked at in a round with a chance of {number(said.audit_share)}."
+        )
+    if said.attribution == "next":
+        found.append("What is found of an agent is held against the next one by seat.")
+    if said.by_lot is not None:
+        found.append(
+            f"A case falls on an agent in a round by lot, with a chance of {number(said.by_lot)}, "
+            "whatever the evidence."
+        )
+    if said.from_round:
+        found.append(
+            f"In the first {_rounds(said.from_round)} nothing is found and nothing counts."
+        )
+    return found
 
 
 def as_mermaid(graph: Graph) -> str:

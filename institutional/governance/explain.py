@@ -65,7 +65,7 @@ class NormFact:
     name: str
     case: bool
     condition: str
-    evidence: Mapping[str, bool]
+    evidence: Mapping[str, bool]  # empty where cases fall by lot
     unseen: bool  # breached, but nobody looked at the agent in this round
 
 
@@ -128,6 +128,7 @@ class Explanation:
     """Everything that led to an agent's move in one round, or to none."""
 
     agent: str
+    found_of: str  # whose conduct is held against the agent; itself, unless the graph says next
     round: int
     basis: str  # "record" or "given"
     counted: bool
@@ -184,21 +185,19 @@ def derive(
 
     `suspended` says for each round who was suspended when the record was made; whom the derived
     register suspends counts as well. Under a run's own graph the two are the same. `lottery` is the
-    run's recorded word that decides who is looked at where the graph audits only a share.
+    run's recorded word that decides what the graph leaves to chance.
     """
     memory = oracle.blank_memory(program, 1)
     register = controller.blank_register(program, 1)
-    share = program.loaded.graph.detection.audit_share
     words = np.array([lottery], dtype=np.uint64)
     sessions = []
     for round_, record in enumerate(records):
         shut: Mask = program.suspended[register.state]
         if suspended is not None:
             shut = shut | suspended[round_]
-        seen = oracle.drawn(words, len(program.agents), round_, share) if share < 1 else None
         before = records[max(round_ - 1, 0)]
         memory, finding = oracle.observe(
-            program, memory, record, before, suspended=shut, looked_at=seen
+            program, memory, record, before, suspended=shut, round_=round_, lotteries=words
         )
         if not all(np.isfinite(values).all() for values in finding.values):
             raise InstitutionalError(f"round {round_}: a signal is not a finite number")
@@ -273,7 +272,8 @@ def explain_given(
     shut = np.zeros((1, len(program.agents)), dtype=np.bool_)
     shut[0, seat] = program.suspended[program.states.index(name)]
     by_agent = {key: {agent: value} for key, value in (signals or {}).items()}
-    finding = finding_of(program, {agent: evidence}, by_agent, shut)
+    source, acting = program.agents[oracle.found_of(program, seat)], program.loaded.graph.detection
+    finding = finding_of(program, {source: evidence}, by_agent, shut, round_=acting.from_round)
     after, decisions = controller.decide(program, before, finding, round_)
     session = Session(shut, before, Ruling(round_, finding, decisions, after))
     return _explanation(program, session, seat, None, "given")
@@ -332,6 +332,7 @@ def _explanation(
     notice = None if edge is None else graph.edges[chosen].sanction.notice
     return Explanation(
         agent=agents[seat],
+        found_of=agents[oracle.found_of(program, seat)],
         round=ruling.round,
         basis=basis,
         counted=bool(finding.counted[0]),
@@ -389,7 +390,8 @@ def _standing(program: Program, counted: Register, seat: int) -> Standing:
 def _measured(
     program: Program, sessions: Sequence[Session], seat: int
 ) -> dict[str, tuple[Measurement, ...]]:
-    """The measurements of each evidence in the last of `sessions`."""
+    """The measurements of each evidence against `seat` in the last of `sessions`."""
+    seat = oracle.found_of(program, seat)
     counting = [s.ruling for s in sessions if s.ruling.finding.counted[0]]
     now = sessions[-1].ruling
     result: dict[str, list[Measurement]] = {name: [] for name in program.evidence_names}
@@ -427,6 +429,10 @@ def _measured(
 def _norm(program: Program, finding: Finding, index: int, seat: int) -> NormFact:
     name = program.norm_names[index]
     condition = program.loaded.graph.norms[name].breached_by
+    chance = program.loaded.graph.detection.by_lot
+    if chance is not None:
+        words = f"by lot with a chance of {number(chance)}, whatever the evidence"
+        return NormFact(name, bool(finding.breaches[index][0, seat]), words, {}, unseen=False)
     names = dict.fromkeys(str(leaf) for _, leaf in leaves(condition, ()))
     held = {n: finding.evidence[program.evidence_names.index(n)] for n in names}
     case = bool(finding.breaches[index][0, seat])
@@ -553,8 +559,15 @@ def words(explanation: Explanation) -> str:
     when = f"round {e.round}" if e.basis == "record" else "on the evidence given"
     lines = [f"{e.agent}, {when}: {moved}"]
     if not e.counted:
-        lines.append(f"  Not counted: suspended in this round: {', '.join(e.suspended)}.")
-    lines += ["", "EVIDENCE", *(line for fact in e.evidence for line in _evidence_lines(fact))]
+        suspended = f"suspended in this round: {', '.join(e.suspended)}"
+        silent = "the institution does not act yet"
+        lines.append(f"  Not counted: {suspended if e.suspended else silent}.")
+    against = "" if e.found_of == e.agent else f" found of {e.found_of}, held against {e.agent}"
+    lines += [
+        "",
+        f"EVIDENCE{against}",
+        *(line for fact in e.evidence for line in _evidence_lines(fact)),
+    ]
     lines += ["", "NORMS", *(line for norm in e.norms for line in _norm_lines(norm))]
     s = e.standing
     since = "the start" if s.since < 0 else f"round {s.since}"
@@ -599,7 +612,8 @@ def _evidence_lines(fact: EvidenceFact) -> list[str]:
 def _norm_lines(norm: NormFact) -> list[str]:
     held = ", ".join(f"{name} {_yes(holds).strip()}" for name, holds in norm.evidence.items())
     unseen = "; breached, but the agent was not looked at" if norm.unseen else ""
-    return [f"  {_yes(norm.case)}  case {norm.name}: {norm.condition}", f"         {held}{unseen}"]
+    lines = [f"  {_yes(norm.case)}  case {norm.name}: {norm.condition}"]
+    return [*lines, f"         {held}{unseen}"] if norm.evidence else lines
 
 
 def _edge_lines(edge: EdgeFact, round_: int) -> list[str]:

@@ -14,8 +14,9 @@ from institutional.governance import controller
 from institutional.governance.controller import Register, Ruling
 from institutional.governance.institution import account
 from institutional.governance.loading import LoadedGraph, comparisons
-from institutional.governance.oracle import Finding, Mask, truth
+from institutional.governance.oracle import Finding, Mask, attributed, counts, truth
 from institutional.governance.program import Program, compile_graph
+from institutional.governance.schema import Graph
 
 
 class _Unmeasured:
@@ -67,8 +68,15 @@ class PaperSession:
         signal names to values by agent, 0 where none is given. Breaches follow from the norms.
         Raises InstitutionalError for an agent, evidence or signal that is not there.
         """
-        ruling = self.rule(finding_of(self.program, evidence, signals or {}, self.suspended()))
-        return account(self.program, ruling)
+        return account(self.program, self.rule(self.found(evidence, signals or {})))
+
+    def found(
+        self,
+        evidence: Mapping[str, Iterable[str]],
+        signals: Mapping[str, Mapping[str, float]],
+    ) -> Finding:
+        """Return the finding of the coming round in which what is given holds (`finding_of`)."""
+        return finding_of(self.program, evidence, signals, self.suspended(), round_=self.round)
 
     def rule(self, finding: Finding) -> Ruling:
         """Decide on `finding` and go on to the next round."""
@@ -88,9 +96,16 @@ def finding_of(
     evidence: Mapping[str, Iterable[str]],
     signals: Mapping[str, Mapping[str, float]],
     suspended: Mask,
+    *,
+    round_: int,
 ) -> Finding:
-    """Build the finding [1, N] in which exactly the named evidence holds."""
-    names, agents = program.evidence_names, program.agents
+    """Build the finding [1, N] in which exactly the named evidence holds.
+
+    There is no lottery on paper. Who is given evidence has been looked at; where cases fall by
+    lot, it falls on who is given the name of a norm.
+    """
+    agents = program.agents
+    names = givable(program.loaded.graph)
     held = [np.zeros((1, len(agents)), dtype=np.bool_) for _ in names]
     for agent, found in evidence.items():
         seat = _index(agent, agents, "agent")
@@ -105,11 +120,18 @@ def finding_of(
             for reading, array in zip(readings, values, strict=True):
                 if reading == name:
                     array[0, seat] = value
-    ignored = program.loaded.graph.detection.rounds_with_a_suspension == "ignore"
-    counted = np.array([not (ignored and bool(suspended.any()))])
+    counted = counts(program, suspended, round_)
     held = [true & counted[:, None] for true in held]
-    breaches = tuple(truth(norm, [], held) & counted[:, None] for norm in program.norms)
+    held, lots = held[: len(program.evidence)], held[len(program.evidence) :]
+    breaches = tuple(lots or (truth(norm, [], held) & counted[:, None] for norm in program.norms))
+    held, breaches = attributed(program, held, breaches)
     return Finding(tuple(values), tuple(held), breaches, counted)
+
+
+def givable(graph: Graph) -> tuple[str, ...]:
+    """What may be given against an agent: evidence, then the norms if cases fall by lot."""
+    lots = graph.norms if graph.detection.by_lot is not None else ()
+    return (*graph.evidence, *lots)
 
 
 def _index(name: str, known: Sequence[str], kind: str) -> int:

@@ -19,8 +19,8 @@ from institutional.governance.program import Array, Move, Program, Record
 class Institution:
     """Oracle, controller and register for `markets` markets in step.
 
-    `lotteries`, a word below 2**53 per market, decide who is looked at where the graph audits
-    only a share; without them the words are 0, 1, 2, ...
+    `lotteries`, a word below 2**53 per market, decide what the graph leaves to chance; without
+    them the words are 0, 1, 2, ...
     """
 
     def __init__(
@@ -58,17 +58,14 @@ class Institution:
         Raises InstitutionalError if a signal is not a finite number: nothing is decided on it.
         """
         before = record if self._before is None else self._before
-        share = self.program.loaded.graph.detection.audit_share
-        looked_at = None
-        if share < 1:
-            looked_at = oracle.drawn(self._lotteries, len(self.program.agents), self.round, share)
         memory, finding = oracle.observe(
             self.program,
             self._memory,
             record,
             before,
             suspended=self.suspended(),
-            looked_at=looked_at,
+            round_=self.round,
+            lotteries=self._lotteries,
         )
         # One sum shows whether any is not finite, for the price of one look at all of them.
         if finding.values and not np.isfinite(sum(finding.values)).all():
@@ -94,20 +91,15 @@ def account(program: Program, ruling: Ruling, market: int = 0) -> dict[str, Any]
     agents = program.agents
     cases, moves, refused = [], [], []
     for norm, breach in zip(program.norm_names, finding.breaches, strict=True):
-        for seat in np.flatnonzero(breach[market]).tolist():
-            evidence = [
-                name
-                for name, true in zip(program.evidence_names, finding.evidence, strict=True)
-                if true[market, seat]
-            ]
-            cases.append(
-                {
-                    "id": f"{norm}/{agents[seat]}/{ruling.round}",
-                    "agent": agents[seat],
-                    "norm": norm,
-                    "evidence": evidence,
-                }
-            )
+        cases += [
+            {
+                "id": f"{norm}/{agents[seat]}/{ruling.round}",
+                "agent": agents[seat],
+                "norm": norm,
+                "evidence": oracle.grounds(program, finding, market, seat),
+            }
+            for seat in np.flatnonzero(breach[market]).tolist()
+        ]
     for seat, agent in enumerate(agents):
         for edge, codes in zip(program.moves, decisions.refused, strict=True):
             if codes is not None and codes[market, seat]:

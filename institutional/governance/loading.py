@@ -15,8 +15,9 @@ import rfc8785
 
 from institutional.errors import InstitutionalError, suggestion
 from institutional.governance import schema
+from institutional.governance.alteration import altered, is_alteration
 from institutional.governance.document import Document, Place, parse_document, read_document
-from institutional.governance.schema import Comparison, Graph
+from institutional.governance.schema import Comparison, Edge, Graph
 
 _REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -39,6 +40,20 @@ class LoadedGraph:
         said = self.graph.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return hashlib.sha256(rfc8785.dumps(said)).hexdigest()
 
+    def certain(self, use: str) -> None:
+        """Raise where the graph detects in a way that `use` does not reckon with.
+
+        What it reckons with is an agent's own conduct, from the first round on.
+        """
+        plain, said = schema.Detection(), self.graph.detection
+        for key in ("attribution", "by_lot", "from_round"):
+            if getattr(said, key) != getattr(plain, key):
+                raise self.document.problem(
+                    ("detection", key),
+                    f"{use} does not reckon with detection.{key}\n"
+                    "  leave it out, or play ordinary runs",
+                )
+
     @property
     def exact_digest(self) -> str:
         """SHA-256 of the exact bytes, in hex: the identity of the file."""
@@ -51,8 +66,12 @@ def content(graph: Graph) -> dict[str, Any]:
 
 
 def load_graph(path: Path) -> LoadedGraph:
-    """Read the governance graph at `path`; an error says where, what and what next."""
-    return check_document(read_document(path))
+    """Read the governance graph at `path`; an error says where, what and what next.
+
+    A file that alters another graph is read as the graph it makes of it.
+    """
+    document = read_document(path)
+    return check_document(altered(document) if is_alteration(document) else document)
 
 
 def parse_graph(raw: bytes, path: str) -> LoadedGraph:
@@ -205,6 +224,8 @@ def _unknown_names(graph: Graph) -> Iterator[tuple[Place, str]]:
             yield _missing(("restoration", "credits", "earned_in"), "state", state, states)
     for index, edge in enumerate(graph.edges):
         place = ("edges", index)
+        if graph.detection.from_round and edge.source == graph.initial and _timed(edge):
+            yield (*place, "when"), f'edge "{edge.id}" could fire before from_round, in silence'
         if edge.id in ids[:index]:
             yield (*place, "id"), f'two edges are called "{edge.id}": rename one'
         for key, state in (("from", edge.source), ("to", edge.target)):
@@ -213,6 +234,15 @@ def _unknown_names(graph: Graph) -> Iterator[tuple[Place, str]]:
                 problem += f'"{state}", which is not a state\n  states here: {", ".join(states)}.'
                 yield (*place, key), problem + suggestion(state, states)
         yield from _unknown_in_guards(graph, index)
+
+
+def _timed(edge: Edge) -> bool:
+    """Whether `edge` may fire for an agent of whom nothing has been found and nothing counted."""
+    return all(
+        guard.kind == "rounds_in_state"
+        or (guard.streak.rounds == 0 if guard.streak else getattr(guard, guard.kind) == 0)
+        for guard in edge.when
+    )
 
 
 def _unknown_in_guards(graph: Graph, index: int) -> Iterator[tuple[Place, str]]:

@@ -7,7 +7,7 @@ but the ruling. Who has done nothing and stands clear gets no notice unless the 
 import numpy as np
 
 from institutional.governance.controller import NO_MOVE, Ruling
-from institutional.governance.oracle import Finding
+from institutional.governance.oracle import Finding, grounds
 from institutional.governance.program import Move, Program
 
 HEADINGS = {
@@ -22,7 +22,7 @@ def render(program: Program, ruling: Ruling, market: int) -> dict[str, str]:
     """Return the notices after a round, agent -> text, for one market."""
     finding, decisions, register = ruling.finding, ruling.decisions, ruling.register
     graph = program.loaded.graph
-    if not graph.send_notices:
+    if not graph.send_notices or ruling.round < graph.detection.from_round:
         return {}
     result = {}
     names = [program.states[int(state)] for state in register.state[market]]
@@ -70,8 +70,7 @@ def _cases(program: Program, finding: Finding, market: int, seat: int) -> list[s
         )
         lines += [
             f"Evidence {evidence}: {graph.evidence[evidence].meaning}."
-            for evidence, true in zip(program.evidence_names, finding.evidence, strict=True)
-            if true[market, seat]
+            for evidence in grounds(program, finding, market, seat)
         ]
     return lines
 

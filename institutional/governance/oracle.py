@@ -48,7 +48,7 @@ def blank_memory(program: Program, markets: int) -> Memory:
 
 
 def drawn(lotteries: Bits, agents: int, round_: int, share: float) -> Mask:
-    """Who is looked at in the round when each agent is with chance `share`, [M, N].
+    """Whom the lot falls on in the round when it does on each agent with chance `share`, [M, N].
 
     `lotteries` [M] is a word per market. The draw is a hash of word, round and agent (the finaliser
     of splitmix64, Steele et al. 2014): no state, the same on every machine and for every M.
@@ -70,19 +70,17 @@ def observe(
     before: Record,
     *,
     suspended: Mask,
-    looked_at: Mask | None = None,
+    round_: int,
+    lotteries: Bits,
 ) -> tuple[Memory, Finding]:
     """Read the public records of this round and the last; return new memory and the finding.
 
-    `suspended` [M, N] says who was suspended during the round. Where the graph ignores such
-    rounds, nothing in that market is evidence and the windows do not move. A breach is a case
-    only against an agent that is `looked_at` [M, N]; None looks at everybody.
+    `suspended` [M, N] says who was suspended during the round. In a round that does not count,
+    nothing in that market is evidence and the windows do not move. `lotteries` [M], a word per
+    market, decides what the graph leaves to chance.
     """
     values = tuple(reading.function(now, before) for reading in program.readings)
-    if program.loaded.graph.detection.rounds_with_a_suspension == "ignore":
-        counted: Mask = ~np.any(suspended, axis=1, keepdims=False)
-    else:
-        counted = np.ones(len(suspended), dtype=np.bool_)
+    counted = counts(program, suspended, round_)
     everywhere = bool(counted.all())
     hits, past = [], []
     for probe, old in zip(program.probes, memory.hits, strict=True):
@@ -95,12 +93,63 @@ def observe(
         hits.append(new if everywhere else np.where(counted[:, None], new, old))
         past.append(_sustained(probe, now_past, new))
     evidence, breaches = concluded(program, past)
-    if looked_at is not None:
-        breaches = tuple(true & looked_at for true in breaches)
+    breaches = _by_chance(program, breaches, lotteries, round_)
+    evidence, breaches = attributed(program, evidence, breaches)
     if not everywhere:
         evidence = [true & counted[:, None] for true in evidence]
         breaches = tuple(true & counted[:, None] for true in breaches)
     return Memory(tuple(hits)), Finding(values, tuple(evidence), breaches, counted)
+
+
+def counts(program: Program, suspended: Mask, round_: int) -> Mask:
+    """Whether the round counts in each market where `suspended` [M, N] may not act, [M]."""
+    detection = program.loaded.graph.detection
+    if round_ < detection.from_round:
+        return np.zeros(len(suspended), dtype=np.bool_)
+    if detection.rounds_with_a_suspension == "ignore":
+        free: Mask = ~np.any(suspended, axis=1, keepdims=False)
+        return free
+    return np.ones(len(suspended), dtype=np.bool_)
+
+
+def found_of(program: Program, seat: int) -> int:
+    """The seat of the agent whose conduct is held against the one in `seat`."""
+    if program.loaded.graph.detection.attribution == "own":
+        return seat
+    return (seat - 1) % len(program.agents)
+
+
+def attributed(
+    program: Program, evidence: list[Mask], breaches: tuple[Mask, ...]
+) -> tuple[list[Mask], tuple[Mask, ...]]:
+    """What was found of each agent, [M, N] each, under the one it is held against."""
+    seats = [found_of(program, seat) for seat in range(len(program.agents))]
+    if seats == sorted(seats):
+        return evidence, breaches
+    return [found[:, seats] for found in evidence], tuple(found[:, seats] for found in breaches)
+
+
+def _by_chance(
+    program: Program, breaches: tuple[Mask, ...], lotteries: Bits, round_: int
+) -> tuple[Mask, ...]:
+    """The breaches that are cases, once the lottery has had its say."""
+    detection, agents, norms = program.loaded.graph.detection, len(program.agents), len(breaches)
+    if detection.by_lot is not None and norms:
+        # A place in the lottery for each norm and agent: independent of each other.
+        lots = drawn(lotteries, agents * norms, round_, detection.by_lot)
+        return tuple(np.split(lots, norms, axis=1))
+    if detection.audit_share < 1:
+        looked_at = drawn(lotteries, agents, round_, detection.audit_share)
+        return tuple(true & looked_at for true in breaches)
+    return breaches
+
+
+def grounds(program: Program, finding: Finding, market: int, seat: int) -> list[str]:
+    """The names of the evidence that a case against the agent in `seat` rests on."""
+    if program.loaded.graph.detection.by_lot is not None:
+        return []
+    found = zip(program.evidence_names, finding.evidence, strict=True)
+    return [name for name, true in found if true[market, seat]]
 
 
 def compared(probe: Probe, values: Array) -> Mask:

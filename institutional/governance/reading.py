@@ -21,17 +21,19 @@ Play = Callable[[Array, Mask, Array], Record]
 def as_published(program: Program) -> Program:
     """`program` as far as agents may know it: secret evidence never holds in it.
 
-    Audits are not known in advance either: a rehearsal is what happens to who is looked at.
+    Lots are not known in advance either: a rehearsal is what happens to who is looked at and upon
+    whom no lot falls, once the institution acts at all.
     """
     graph = program.loaded.graph
     if not program.probes:
         return program
+    certain: dict[str, float] = {"audit_share": 1.0, "from_round": 0}
+    if graph.detection.by_lot is not None:
+        certain["by_lot"] = 0.0
     never = ("all", (("probe", 0), ("not", ("probe", 0))))
     secret = [entry.secret for entry in graph.evidence.values()]
     evidence = zip(program.evidence, secret, strict=True)
-    seen = graph.model_copy(
-        update={"detection": graph.detection.model_copy(update={"audit_share": 1.0})}
-    )
+    seen = graph.model_copy(update={"detection": graph.detection.model_copy(update=certain)})
     return replace(
         program,
         loaded=replace(program.loaded, graph=seen),

@@ -266,6 +266,34 @@ class Detection(Model):
         default=1.0,
         description="chance that an agent is looked at in a round; unseen breaches make no case",
     )
+    attribution: Literal["own", "next"] = Field(
+        default="own",
+        description="next: what is found of an agent is held against the next one by seat, and "
+        "of the last against the first (a control arm)",
+    )
+    by_lot: Share | None = Field(
+        default=None,
+        description="chance of a case per norm, agent and round, without any look at evidence: "
+        "breached_by is not read (a control arm)",
+    )
+    from_round: Count = Field(
+        default=0,
+        description="no round before this one, counted from 0, counts; nobody is told anything",
+    )
+
+    @model_validator(mode="after")
+    def _one_source_of_cases(self) -> Self:
+        if self.by_lot is not None and (self.audit_share < 1 or self.attribution != "own"):
+            raise ValueError(
+                "by_lot makes cases without evidence, so there is nothing to audit a share of or "
+                "to attribute: leave audit_share and attribution out"
+            )
+        return self
+
+    @property
+    def draws(self) -> bool:
+        """Whether cases hang on a lottery, whose word a run must record."""
+        return self.audit_share < 1 or self.by_lot is not None
 
 
 class Bounds(Model):

@@ -180,6 +180,7 @@ def _standings(program: Program) -> Table:
 
 
 def _check(program: Program, core: Core, game: Game) -> None:
+    program.loaded.certain("the fast engine")
     if quiet(core).shape[1]:
         raise InstitutionalError(
             "a market with shocks has no finite table of public records\n"

@@ -75,7 +75,7 @@ class Target:
     @property
     def random(self) -> bool:
         """Whether two runs of the same play can differ."""
-        lots = self.program.loaded.graph.detection.audit_share < 1
+        lots = self.program.loaded.graph.detection.draws
         return lots or self.core.shocks(0).shape[1] > 0
 
     def markets(self, count: int, *, seed: int) -> GovernedMarkets:

@@ -209,7 +209,7 @@ def check_opening(entry: Entry, loaded: LoadedGraph | None) -> Difference | None
         "rounds": core.rounds,
         "graph": None if loaded is None else loaded.canonical_digest,
     }
-    if "lottery" in opening or (loaded is not None and loaded.graph.detection.audit_share < 1):
+    if "lottery" in opening or (loaded is not None and loaded.graph.detection.draws):
         derived["lottery"] = lottery_of(environment_seed(seed_of(opening)))
     recorded = {name: _required(opening, name) for name in derived}
     places = list(differences(recorded, derived))

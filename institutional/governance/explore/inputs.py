@@ -2,8 +2,8 @@
 
 Every comparison that a norm or a guard depends on is free to hold or not, limited only by
 arithmetic: a signal above 5 is not at most 2. Where only a share is audited, breaches may also go
-unseen. Assignments that give the same cases and the same
-evidence in guards are one input; the one with the least evidence stands for it.
+unseen; where cases fall by lot, they do whatever the evidence. Assignments that give the same cases
+and the same evidence in guards are one input; the one with the least evidence stands for it.
 
 Shapes: I inputs.
 """
@@ -15,6 +15,7 @@ import numpy as np
 
 from institutional.errors import InstitutionalError
 from institutional.governance.explore.abstraction import facts_of, predicates_of
+from institutional.governance.hypothetical import givable
 from institutional.governance.loading import comparisons
 from institutional.governance.oracle import Finding, Mask, truth
 from institutional.governance.program import Expression, Program
@@ -36,9 +37,11 @@ class Inputs(NamedTuple):
         return len(self.evidence)
 
     def names(self, program: Program, index: int) -> tuple[str, ...]:
-        """The evidence that holds in input `index`."""
-        held = zip(program.evidence_names, self.evidence[index], strict=True)
-        return tuple(name for name, true in held if true)
+        """The evidence that holds in input `index`, and the norms whose lot falls."""
+        held = np.append(self.evidence[index], self.breaches[index])
+        return tuple(
+            n for n, true in zip(givable(program.loaded.graph), held, strict=False) if true
+        )
 
     def finding(self, program: Program, chosen: np.ndarray, counted: Mask) -> Finding:
         """The finding [S, 1] in which market s has input `chosen[s]`, nothing where uncounted."""
@@ -59,7 +62,8 @@ def inputs_of(program: Program) -> Inputs:
     graph = program.loaded.graph
     seen_evidence, _ = _seen(program)
     relevant: set[int] = set()
-    for expression in (*program.norms, *(program.evidence[i] for i in seen_evidence)):
+    norms = () if graph.detection.by_lot is not None else program.norms
+    for expression in (*norms, *(program.evidence[i] for i in seen_evidence)):
         relevant |= set(_probes(program, expression))
     probes = _assignments(program, sorted(relevant))
     rows = len(probes)
@@ -70,7 +74,11 @@ def inputs_of(program: Program) -> Inputs:
     breaches = [truth(expression, held, evidence) for expression in program.norms]
     all_evidence = np.hstack([np.zeros((rows, 0), dtype=np.bool_), *evidence])
     all_breaches = np.hstack([np.zeros((rows, 0), dtype=np.bool_), *breaches])
-    looked_at = np.ones(rows, dtype=np.bool_)
+    if graph.detection.by_lot is not None:
+        lots = _lots(len(program.norms), graph.detection.by_lot)
+        all_evidence = np.repeat(all_evidence, len(lots), axis=0)
+        all_breaches = np.tile(lots, (rows, 1))
+    looked_at = np.ones(len(all_evidence), dtype=np.bool_)
     if graph.detection.audit_share < 1:
         all_evidence = np.vstack([all_evidence, all_evidence])
         all_breaches = np.vstack([all_breaches, np.zeros_like(all_breaches)])
@@ -82,6 +90,17 @@ def inputs_of(program: Program) -> Inputs:
     _, first = np.unique(visible, axis=0, return_index=True)
     first.sort()
     return Inputs(all_evidence[first], all_breaches[first], looked_at[first])
+
+
+def _lots(norms: int, chance: float) -> Mask:
+    """On which norms the lot may fall, [L, norms]; on none first, if that may be."""
+    if norms > MOST_COMPARISONS:
+        raise InstitutionalError(f"the lots of {norms} norms are too many to be explored")
+    rows = np.arange(1 << norms)
+    lots: Mask = (rows[:, None] >> np.arange(norms) & 1).astype(np.bool_)
+    if chance in {0, 1}:
+        return lots[:1] if chance == 0 else lots[-1:]
+    return lots
 
 
 def told_apart(program: Program, evidence: Mask, breaches: Mask) -> Mask:

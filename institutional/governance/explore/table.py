@@ -100,7 +100,7 @@ class Table:
 
 
 def explore(program: Program, *, limit: int = LIMIT) -> Table:
-    """Follow every input from the first round until nothing new appears, or to a limit.
+    """Follow every input from the first acting round until nothing new appears, or to a limit.
 
     The limits are `limit` standings and `WORK`; both stop the same graph at the same place always.
 
@@ -118,7 +118,9 @@ def explore(program: Program, *, limit: int = LIMIT) -> Table:
 def _walk(abstraction: Abstraction, inputs: Inputs, *, elsewhere: bool, limit: int) -> Table:
     program = abstraction.program
     columns = inputs.size + elsewhere
-    first = abstraction.encode(blank_register(program, 1), 0)
+    # Nothing can happen before the round from which the institution acts but that time passes.
+    acting = program.loaded.graph.detection.from_round
+    first = abstraction.encode(blank_register(program, 1), acting)
     too_large = abstraction.codes >= LARGEST_CODE
     frontier = first[:0] if too_large else first
     known = first

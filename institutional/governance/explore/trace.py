@@ -11,8 +11,9 @@ from ruamel.yaml import YAML
 from institutional.errors import InstitutionalError
 from institutional.governance import institution
 from institutional.governance.explore.society import Given
-from institutional.governance.hypothetical import PaperSession, compile_on_paper, finding_of
+from institutional.governance.hypothetical import PaperSession, compile_on_paper
 from institutional.governance.loading import LoadedGraph
+from institutional.governance.oracle import found_of
 
 TEST_FORMAT = "institutional.policy_tests/1"
 PROFIT = 1000
@@ -21,9 +22,9 @@ PROFIT = 1000
 
 @dataclass(frozen=True)
 class TracedRound:
-    """One round: what is found against each agent and what the controller makes of it."""
+    """One round: what is found of each agent and what the controller makes of it."""
 
-    given: Mapping[str, Given]  # by agent
+    given: Mapping[str, Given]  # by the agent it is found of
     cases: tuple[str, ...]  # ids
     counted: bool
     states: Mapping[str, str]  # after the round
@@ -34,11 +35,15 @@ class TracedRound:
 
 @dataclass(frozen=True)
 class Trace:
-    """Rounds from the first; from `repeats_from` on they can go on in a circle for ever."""
+    """Rounds from the first acting one, `begins`, on.
+
+    From the `repeats_from`-th of them on they can go on in a circle for ever.
+    """
 
     agents: tuple[str, ...]
     rounds: tuple[TracedRound, ...]
     repeats_from: int | None = None
+    begins: int = 0
 
     def __str__(self) -> str:
         """One line per round."""
@@ -55,7 +60,9 @@ class Trace:
             )
             spoilt = "" if round_.counted else " (does not count)"
             mark = " <- from here again and again" if number == self.repeats_from else ""
-            lines.append(f"round {number}{spoilt}: [{found or 'nothing'}] {after}{mark}")
+            lines.append(
+                f"round {self.begins + number}{spoilt}: [{found or 'nothing'}] {after}{mark}"
+            )
         return "\n".join(lines)
 
 
@@ -67,19 +74,21 @@ def replay(
     """Hold a session on paper with the evidence `given` in each round."""
     agents = tuple(given[0])
     session = PaperSession(compile_on_paper(loaded, agents))
+    session.round = begins = loaded.graph.detection.from_round
+    source = {agent: agents[found_of(session.program, seat)] for seat, agent in enumerate(agents)}
     fined = {edge.sanction.fine.of for edge in loaded.graph.edges if edge.sanction.fine}
     signals = {name: dict.fromkeys(agents, float(PROFIT)) for name in fined}
     rounds = []
     for found in given:
-        evidence = {agent: one.evidence for agent, one in found.items()}
-        finding = finding_of(session.program, evidence, signals, session.suspended())
+        evidence = {source[agent]: one.evidence for agent, one in found.items()}
+        finding = session.found(evidence, signals)
         seen = np.array([[found[agent].looked_at for agent in agents]])
         finding = finding._replace(breaches=tuple(breach & seen for breach in finding.breaches))
         account = institution.account(session.program, session.rule(finding))
         standings = account["standings"]
         rounds.append(
             TracedRound(
-                given=dict(found),
+                given={source[agent]: one for agent, one in found.items()},
                 cases=tuple(case["id"] for case in account["cases"]),
                 counted=account["counted"],
                 states={a: s["state"] for a, s in zip(agents, standings, strict=True)},
@@ -88,7 +97,7 @@ def replay(
                 standings=tuple(standings),
             )
         )
-    return Trace(agents, tuple(rounds), repeats_from)
+    return Trace(agents, tuple(rounds), repeats_from, begins)
 
 
 def trace_as_policy_test(loaded: LoadedGraph, trace: Trace, *, name: str, graph: str) -> str:
@@ -98,7 +107,7 @@ def trace_as_policy_test(loaded: LoadedGraph, trace: Trace, *, name: str, graph:
     where the trace hangs on an audit that looked elsewhere, which no policy test can say.
     """
     fined = sorted({edge.sanction.fine.of for edge in loaded.graph.edges if edge.sanction.fine})
-    rounds = []
+    rounds: list[dict[str, Any]] = [{"repeat": trace.begins}] if trace.begins else []
     for traced in trace.rounds:
         if not all(found.looked_at for found in traced.given.values()):
             raise InstitutionalError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from institutional.errors import InstitutionalError, suggestion
 from institutional.governance.document import Document, Place, read_document
-from institutional.governance.hypothetical import compile_on_paper
+from institutional.governance.hypothetical import compile_on_paper, givable
 from institutional.governance.loading import LoadedGraph, load_graph
 from institutional.governance.policy_tests.schema import (
     FORMAT,
@@ -63,7 +63,7 @@ class _Names:
     def __init__(self, graph: LoadedGraph) -> None:
         program = compile_on_paper(graph, ["a"])
         self.states = program.states
-        self.evidence = program.evidence_names
+        self.given = givable(graph.graph)
         self.norms = program.norm_names
         self.edges = [move.id for move in program.moves]
         self.signals = list(dict.fromkeys(r.name.split("[")[0] for r in program.readings))
@@ -87,7 +87,7 @@ def _unknown_names(test: PolicyTest, names: _Names, place: Place) -> Iterator[tu
             yield from _known((*here, "given", agent), "agent in this test", agent, agents)
             for index, name in enumerate(found):
                 at = (*here, "given", agent, index)
-                yield from _known(at, "evidence", name, names.evidence)
+                yield from _known(at, "evidence", name, names.given)
         for signal, values in round_.signals.items():
             at = (*here, "signals", signal)
             yield from _known(at, "signal in this graph", signal, names.signals)

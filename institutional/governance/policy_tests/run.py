@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from institutional.governance.document import Document, Place
-from institutional.governance.hypothetical import PaperSession, compile_on_paper, finding_of
+from institutional.governance.hypothetical import PaperSession, compile_on_paper
 from institutional.governance.institution import account
 from institutional.governance.policy_tests import coverage as cover
 from institutional.governance.policy_tests.coverage import Coverage
@@ -104,7 +104,7 @@ class _Session:
 
     def _hold(self, round_: Round) -> dict[str, Any]:
         paper, program = self.paper, self.paper.program
-        finding = finding_of(program, round_.given, round_.signals, paper.suspended())
+        finding = paper.found(round_.given, round_.signals)
         seen = account(program, paper.rule(finding))
         self.exercised.update(cover.decided(seen))
         if seen["counted"]:  # in an ignored round evidence is withheld, not false
