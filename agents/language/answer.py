@@ -9,7 +9,8 @@ Shapes: A numbers in one action.
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -143,26 +144,32 @@ def read_verdict(text: str) -> Verdict | Malformed:
     return Verdict(found["verdict"] == "approve", found["reason"])
 
 
-class _RepeatedError(ValueError):
-    """A key that stands twice in an object."""
+class _RefusedError(Exception):
+    """What Python's parser would take and JSON does not mean: a repeated key, a NaN."""
 
 
-def read_object(text: str, fields: list[str]) -> dict[str, Any] | Malformed:
+def read_object(text: str, fields: Sequence[str]) -> dict[str, Any] | Malformed:
     """The one JSON object that `text` is, with exactly these fields; every number is a float."""
     if len(text) > LONGEST_TEXT:
         return Malformed(f"it has {len(text)} characters, and {LONGEST_TEXT} is the most")
-    if not text.strip():
+    text = text.strip(" \t\n\r")
+    if not text:
         return Malformed("it is empty")
+    if not text.startswith("{"):
+        return Malformed("it does not begin with the { of a JSON object")
+    outside = _STRING.sub("", text)
+    # Known before parsing, for how deep a parser can go differs from one Python to the next.
+    if outside.count("{") + outside.count("[") > 1:
+        return Malformed("there is more in it than one JSON object of texts and numbers")
+    found: dict[str, Any]
     try:
-        found = _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        return Malformed(f"it is not one JSON object: {error.msg} at character {error.pos}")
-    except _RepeatedError as error:
-        return Malformed(f"the field {error} is given twice")
-    except RecursionError:
-        return Malformed("it is nested too deeply")
-    if not isinstance(found, dict):
-        return Malformed("it is not a JSON object")
+        found, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError:  # whose message differs from one Python to the next
+        return Malformed("it is not valid JSON")
+    except _RefusedError as error:
+        return Malformed(str(error))
+    if end != len(text):
+        return Malformed("something follows the JSON object")
     for name in fields:
         if name not in found:
             return Malformed(f'the field "{name}" is missing')
@@ -182,12 +189,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _RepeatedError(quoted(twice[:40]))
+        raise _RefusedError(f"the field {quoted(twice[:40])} is given twice")
     return found
 
 
 def _refused(constant: str) -> float:
-    raise json.JSONDecodeError(f"{constant} is no number", constant, 0)
+    raise _RefusedError(f"{constant} is no number in JSON")
 
 
 def _amiss(name: str, value: object, most: int) -> Malformed | None:
@@ -203,6 +210,7 @@ def _amiss(name: str, value: object, most: int) -> Malformed | None:
     return None
 
 
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # or what is left of one
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_once,
     parse_int=float,  # of any length: too large a number becomes infinite, as 1e999 does

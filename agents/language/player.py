@@ -97,6 +97,11 @@ class LanguageAgent:
                 "this market has no words for its numbers, so nobody can read of it\n"
                 "  give its briefing `words`, or seat an agent that needs none"
             )
+        if briefing.inspection is not None and not briefing.rules:
+            raise AgentError(
+                "an inspector has no rules to hold plans to\n"
+                "  give the briefing `rules`, or no `inspection`"
+            )
         require_within("history", history, 0, 100_000)
         require_within("reasks", reasks, 0, 100)
         require_within("most_fallbacks", most_fallbacks, 0, 1)

@@ -17,7 +17,7 @@ from agents.language.answer import LONGEST_REASON, TEXTS, Answer, Form, exact
 from agents.language.quoting import cited, inert, quoted
 from agents.language.texts import text
 
-NOTICES = 3  # that are still shown; all but the newest by their first line
+NOTICES = 3  # that are still shown: the last round's whole, the others by their first line
 INSTITUTIONAL = ("standing", "standings", "credits", "fine", "suspended", "cap")
 
 
@@ -94,8 +94,9 @@ class Seen:
         self._lines.append(line)
 
     def hear(self, round_: int, notice: str) -> None:
-        """Add the notice that followed a round."""
-        self._notices.append((round_ + 1, cited(notice)))
+        """Add the notice that followed a round; one without a word says nothing."""
+        if said := cited(notice):
+            self._notices.append((round_ + 1, said))
 
     def message(self, round_: int, observation: Observation, notes: Notes, refusal: str) -> str:
         """The message for the coming round."""
@@ -103,16 +104,15 @@ class Seen:
             round=round_ + 1,
             plans=quoted(notes.plans),
             insights=quoted(notes.insights),
-            notices="".join(self._told_notices()),
+            notices="".join(self._told_notices(round_)),
             standing="".join(self._in_force(round_, observation)),
             history="\n".join((self._columns, *self._lines)) if self._lines else "none yet",
             refusal=refusal,
         )
 
-    def _told_notices(self) -> Iterable[str]:
-        newest = len(self._notices) - 1
-        for index, (round_, notice) in enumerate(self._notices):
-            shown = notice if index == newest else notice.partition("\n")[0]
+    def _told_notices(self, now: int) -> Iterable[str]:
+        for round_, notice in self._notices:
+            shown = notice if round_ == now else notice.partition("\n")[0]
             yield f"NOTICE after round {round_}:\n{shown}\n"
 
     def _in_force(self, round_: int, observation: Observation) -> Iterable[str]:

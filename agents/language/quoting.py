@@ -15,10 +15,13 @@ _UNSAFE = re.compile(
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"  # invisible, or marks
     "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\uffff"  # separators, bidi, fillers
     "\ufe00-\ufe0f\ud800-\uf8ff"  # variation selectors, surrogates, private use
-    "\U0001d173-\U0001d17a\U000e0000-\U0010ffff"  # tags and private use: text that no reader sees
+    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2"  # the other format characters
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U0010ffff"  # tags and private use: text that no reader sees
     "]"
-    # What special tokens begin with: <|im_start|>, </s>, [INST]; and its full-width twins.
-    "|[<\ufe64\uff1c](?=\\S)|[\\[\uff3b](?=/?\\w)"
+    # What special tokens begin with: <|im_start|>, </s>, [INST], their full-width twins, but not
+    # "HHI <0.65" or "[46, 27]".
+    "|[<\ufe64\uff1c](?=[^\\s\\d=.-])|[\\[\uff3b](?=/?\\w+[\\]\uff3d])"
 )
 _LINES = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
