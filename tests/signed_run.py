@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from environments import presets
 from institutional.episode import Seat, Table
-from institutional.experiments.run import opening
+from institutional.experiments.playing import opening
 from institutional.governance.loading import parse_graph
 from institutional.ledger import keys
 from institutional.ledger.log import Ledger

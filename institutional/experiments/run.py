@@ -5,39 +5,47 @@ derived again from its seed: its ledger compares every entry with what it alread
 result is the one of an uninterrupted run, byte for byte.
 """
 
-import io
 import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from institutional import episode, scoring
+from agents.language.desk.prices import NOTHING, Spent
 from institutional.errors import InstitutionalError
+from institutional.experiments import conversing
+from institutional.experiments.conversing import Answering
 from institutional.experiments.plan import Plan, Run, load_plan
-from institutional.experiments.sealing import Seal, declare, ended, resolved, versions, write
-from institutional.governance.loading import LoadedGraph
-from institutional.ledger import index, keys, log, reading
-from institutional.ledger.auditing.audit import audit
-from institutional.ledger.auditing.verdict import Word
+from institutional.experiments.playing import Known, as_bytes, conclude, execute, write_table
+from institutional.experiments.sealing import Seal, declare, ended, versions, write
+from institutional.ledger import index, keys
 from institutional.ledger.note import SigningKey
-from institutional.replay.rulings import replay
+
+FEW = 2
+"""So many runs are done sooner than another process starts."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an experiment is: runs done before, done now, and in all."""
+    """How far an experiment is: runs done before, done now, and in all; what its models cost."""
 
     before: int
     done: int
     total: int
+    spent: Spent = NOTHING
 
 
 def run_experiment(
@@ -46,26 +54,46 @@ def run_experiment(
     *,
     jobs: int | None = None,
     command: str = "",
+    cassettes: Path | None = None,
     report_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Plan:
     """Run, resume or extend the experiment of the specification at `path` in `folder`.
 
     Writes `experiment.yaml`, `experiment.json`, `skipped.json`, a folder per run and
-    `results.parquet`. Raises InstitutionalError, with nothing half-written, if the specification
-    or the folder is not right.
+    `results.parquet`. With `cassettes`, the folder of an experiment that was run before, no model
+    is asked: its recorded answers are given again. Raises InstitutionalError, with nothing
+    half-written, if the specification or the folder is not right, and BudgetSpentError where the
+    budget was: what was answered is kept, and the same call goes on from there.
     """
-    plan = load_plan(path)
+    known = {} if cassettes is None else conversing.recorded_models(cassettes)
+    plan = load_plan(path, known)
     _claim(plan, folder, command)
     runs = plan.runs()
     waiting = [run for run in runs if not (folder / run.id / "summary.json").is_file()]
     before = len(runs) - len(waiting)
-    report_progress(Progress(before, 0, len(runs)))
+    answering = Answering(plan, folder, cassettes)
+    report_progress(Progress(before, 0, len(runs), answering.spent))
     operator = keys.operator_key()
     seals = {run.id: declare(plan, run, folder / run.id, operator) for run in waiting}
     # Before the first round and after the last: what is not shown later leaves a gap here.
     _register(operator, [seal.start for seal in seals.values()])
-    for done, _ in enumerate(_execute(path, folder, waiting, seals, _jobs(plan, jobs)), start=1):
-        report_progress(Progress(before, done, len(runs)))
+    at_work = _Work(path, folder, seals, _jobs(plan, jobs), tuple(sorted(known.items())))
+    done = 0
+    for _ in at_work.played([run for run in waiting if not plan.asks(run)]):
+        done += 1
+        report_progress(Progress(before, done, len(runs), answering.spent))
+    conversations = [run for run in waiting if plan.asks(run)]
+    if conversations:
+        with at_work.executor(len(conversations)) as executor:
+            conversing.converse(
+                answering,
+                conversations,
+                at_work.seals,
+                lambda run, invalid: at_work.concluded(executor, run, invalid),
+                lambda finished, spent: report_progress(
+                    Progress(before, done + finished, len(runs), spent)
+                ),
+            )
     _register(operator, [ended(plan, run, folder / run.id) for run in runs])
     collect(plan, folder)
     return plan
@@ -80,32 +108,59 @@ def _jobs(plan: Plan, jobs: int | None) -> int:
     return chosen or os.cpu_count() or 1
 
 
-def _execute(
-    path: Path, folder: Path, runs: list[Run], seals: Mapping[str, Seal], jobs: int
-) -> Iterator[str]:
-    """Yield the id of each run as it finishes."""
-    if jobs == 1 or len(runs) <= 2:
-        for run in runs:
-            yield execute(path, folder, run, seals[run.id])
-        return
-    # Spawned, not forked: a forked child inherits the locks of the table library's threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        pending = {pool.submit(execute, path, folder, run, seals[run.id]) for run in runs}
-        try:
-            while pending:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+class _Work(NamedTuple):
+    """What the processes of the pool are to know."""
+
+    path: Path
+    folder: Path
+    seals: Mapping[str, Seal]
+    jobs: int
+    known: Known
+
+    def played(self, runs: Sequence[Run]) -> Iterator[str]:
+        """Yield the id of each run as it finishes."""
+        if self.jobs == 1 or len(runs) <= FEW:
+            for run in runs:
+                yield execute(self.path, self.folder, run, self.seals[run.id], self.known)
+            return
+        with self.executor(len(runs)) as pool:
+            pending = {
+                pool.submit(execute, self.path, self.folder, run, self.seals[run.id], self.known)
+                for run in runs
+            }
+            try:
+                while pending:
+                    finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        yield future.result()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def concluded(self, executor: Executor, run: Run, invalid: str | None) -> Future[str]:
+        """Have a run whose ledger is closed scored, audited and replayed."""
+        return executor.submit(
+            conclude,
+            self.path,
+            self.folder,
+            run,
+            operator=self.seals[run.id].operator,
+            invalid=invalid,
+            known=self.known,
+        )
+
+    def executor(self, runs: int) -> Executor:
+        """Who works beside this thread: other processes, or one thread where they do not pay."""
+        if self.jobs == 1 or runs <= FEW:
+            return ThreadPoolExecutor(1)
+        # Spawned, not forked: a forked child inherits the locks of the table library's threads.
+        return ProcessPoolExecutor(self.jobs, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _claim(plan: Plan, folder: Path, command: str) -> None:
     """Make `folder` this plan's, or refuse if it is another's."""
     stamp = folder / "experiment.json"
-    files = {"experiment.yaml": plan.document.raw, "skipped.json": _json(plan.skipped())}
+    files = {"experiment.yaml": plan.document.raw, "skipped.json": as_bytes(plan.skipped())}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if stamp.is_file():
@@ -124,7 +179,7 @@ def _claim(plan: Plan, folder: Path, command: str) -> None:
             )
         for name, data in files.items():
             write(folder / name, data)
-        write(stamp, _json(_described(plan, command)))
+        write(stamp, as_bytes(_described(plan, command)))
     except OSError as error:
         raise InstitutionalError(
             f"{folder}: cannot be written ({error.strerror})\n  choose a folder with --out"
@@ -169,130 +224,8 @@ def _described(plan: Plan, command: str) -> dict[str, Any]:
             for name, point in points.items()
         },
         "comparison": plan.specification.comparison.model_dump(),
+        **({"language": plan.language.as_plan()} if plan.language.asked else {}),
     }
-
-
-@cache
-def _plan(path: Path) -> Plan:
-    return load_plan(path)
-
-
-@cache
-def _table(path: Path, regime: str) -> episode.Table:
-    plan = _plan(path)
-    return episode.Table(plan.core, plan.graphs.get(regime))
-
-
-def execute(path: Path, folder: Path, run: Run, seal: Seal) -> str:
-    """Play one run into its folder, audit and replay it, and write its summary last."""
-    plan, table = _plan(path), _table(path, run.regime)
-    here = folder / run.id
-    loaded = plan.graphs.get(run.regime)
-    try:
-        opened = opening(table, resolved(plan, run), seal.start.manifest, loaded)
-        with seal.ledger(here) as ledger:
-            outcome = _played(plan, table, run, ledger, opened)
-        _write_rounds(table, outcome, here)
-        summary = _summary(plan, table, run, outcome) | _checked(here, seal.operator)
-        write(here / "summary.json", _json(summary))
-    except OSError as error:
-        raise InstitutionalError(f"{here}: cannot be written ({error.strerror})") from error
-    return run.id
-
-
-def _played(
-    plan: Plan, table: episode.Table, run: Run, ledger: log.Ledger, opened: dict[str, Any]
-) -> episode.Outcome:
-    ledger.append("open", opened)
-    ledger.commit()
-
-    def after_round(index: int) -> None:
-        if (index + 1) % plan.specification.commit_every == 0:
-            ledger.commit()
-
-    seated = table.seat(plan.pairings[run.pairing])
-    outcome = table.play(seated, seed=run.seed, journal=ledger.append, after_round=after_round)
-    ledger.close({"status": "invalid" if outcome.invalid else "complete"})
-    return outcome
-
-
-def opening(
-    table: episode.Table, config: dict[str, Any], digest: str, loaded: LoadedGraph | None
-) -> dict[str, Any]:
-    """The first entry: what is to be played, by whom, under which thresholds."""
-    governed: dict[str, Any] = {}
-    if table.program is not None:
-        governed["thresholds"] = table.program.thresholds()
-        if table.program.loaded.graph.detection.draws:
-            governed["lottery"] = episode.lottery(config["seed"])
-    return {
-        "manifest": digest,
-        "agents": list(table.core.agents),
-        "rounds": table.core.rounds,
-        "graph": None if loaded is None else loaded.canonical_digest,
-        **config,
-        **governed,
-    }
-
-
-def _summary(
-    plan: Plan, table: episode.Table, run: Run, outcome: episode.Outcome
-) -> dict[str, Any]:
-    summary: dict[str, Any] = {
-        "run_id": run.id,
-        "regime": run.regime,
-        "pairing": run.pairing,
-        "environment": table.core.name,
-        "seed": run.seed,
-        "valid": outcome.invalid is None,
-        "reason": outcome.invalid,
-        "innocent": plan.innocent(run.pairing),
-        "agents": len(table.core.agents),
-        "rounds": table.core.rounds,
-    }
-    return summary | scoring.scores(
-        table.core,
-        table.program,
-        outcome.records,
-        outcome.rulings,
-        valid=outcome.invalid is None,
-    )
-
-
-def _checked(here: Path, operator: str) -> dict[str, Any]:
-    """The audit's and the replay's verdict on the run just written, from the disk."""
-    verdict = audit(here, operator)
-    if verdict.word is Word.CANNOT_DECIDE:
-        first = verdict.findings[0]
-        raise InstitutionalError(
-            f"{here}: the run just written cannot be audited: {first.id}: {first.reason}\n"
-            "  if the disk can be read again, the same command checks it anew"
-        )
-    entries = reading.read_entries(here / "ledger")
-    graph = here / "graph.yaml"
-    derived = replay(entries, graph.read_bytes() if graph.is_file() else None)
-    return {
-        "audit_word": verdict.word.name,
-        "audit_code": int(verdict.exit_code),
-        "replay": derived.word,
-    }
-
-
-def _write_rounds(table: episode.Table, outcome: episode.Outcome, here: Path) -> None:
-    """`rounds.parquet`: one row per round, for plots."""
-    if not outcome.records:
-        return
-    frame = pl.DataFrame(
-        scoring.per_round(table.core, table.program, outcome.records, outcome.rulings),
-        schema_overrides={
-            "fines": pl.Float64,
-            "suspended": pl.Int64,
-            "cases": pl.Int64,
-            "moves": pl.List(pl.String),
-            "refused": pl.Int64,
-        },
-    )
-    _write_table(here / "rounds.parquet", frame)
 
 
 def collect(plan: Plan, folder: Path) -> pl.DataFrame:
@@ -300,20 +233,9 @@ def collect(plan: Plan, folder: Path) -> pl.DataFrame:
     try:
         rows = [json.loads((folder / run.id / "summary.json").read_text()) for run in plan.runs()]
         frame = pl.DataFrame(rows, infer_schema_length=None)
-        _write_table(folder / "results.parquet", frame)
+        write_table(folder / "results.parquet", frame)
     except OSError as error:
         raise InstitutionalError(
             f"{folder}: its results cannot be gathered ({error.strerror})"
         ) from error
     return frame
-
-
-def _write_table(path: Path, frame: pl.DataFrame) -> None:
-    """Write a table by way of memory: a full disk is then an OSError like everywhere else."""
-    made = io.BytesIO()
-    frame.write_parquet(made)
-    write(path, made.getvalue())
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -65,6 +65,11 @@ def declare(plan: Plan, run: Run, here: Path, operator: SigningKey) -> Seal:
         for name in AGENTS[seat.agent].files
         if seat.parameters.get(name)
     }
+    if asked := plan.asks(run):
+        digests |= {"prompts": plan.language.prompts}
+        digests |= {"rules": plan.language.rules_digest(run.regime)}
+        files = plan.language.files
+        digests |= {f"model-{name}": files[name] for name in asked if name in files}
     try:
         here.mkdir(exist_ok=True)
         if loaded is not None:
@@ -127,6 +132,24 @@ def resolved(plan: Plan, run: Run) -> dict[str, Any]:
         "commit_every": chosen.commit_every,
         "rotate_every": chosen.rotate_every,
         **({"beacon": chosen.beacon} if chosen.beacon else {}),
+        **({"language": conversation(plan, run)} if plan.asks(run) else {}),
+    }
+
+
+def conversation(plan: Plan, run: Run) -> dict[str, Any]:
+    """What decides the answers of those who read: models, texts and their own parameters."""
+    language, inspection = plan.language, plan.language.inspections.get(run.regime)
+    readers = {
+        name: AGENTS[seat.agent].parameters | dict(seat.parameters)
+        for name, seat in zip(plan.core.agents, plan.pairings[run.pairing], strict=True)
+        if AGENTS[seat.agent].reads_text
+    }
+    return {
+        "models": language.identity(plan.asks(run)),
+        "prompts": language.prompts,
+        "rules": language.rules_digest(run.regime),
+        "inspection": None if inspection is None else inspection._asdict(),
+        "seats": readers,
     }
 
 

@@ -42,6 +42,7 @@ from institutional.ledger.note import (
 _PREFIX = "PRIVATE+KEY+"
 _RUN_SALT = b"institutional/run-key/v1"
 _EPOCH_SALT = b"institutional/epoch-key/v1"
+_CASSETTE_SALT = b"institutional/cassette-key/v1"
 
 
 def home() -> Path:
@@ -64,6 +65,11 @@ def run_key(operator: SigningKey, origin: str) -> SigningKey:
 def next_epoch(key: SigningKey) -> SigningKey:
     """Return the key of the epoch after that of `key`, from which `key` cannot be computed."""
     return SigningKey(key.name, _derived(key.seed, _EPOCH_SALT, key.name))
+
+
+def cassette_key(key: SigningKey) -> bytes:
+    """Return the key of a run's cassette, 32 bytes, from which its signing `key` is not found."""
+    return _derived(key.seed, _CASSETTE_SALT, key.name)
 
 
 def _derived(seed: bytes, salt: bytes, origin: str) -> bytes:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from environments.contract import UnplayableError
+from institutional.cassette.reading import read_cassette
 from institutional.errors import InstitutionalError
 from institutional.ledger.auditing.verdict import Outcome, Word
 from institutional.ledger.errors import LedgerError
@@ -29,6 +30,7 @@ from institutional.ledger.files import read_small
 from institutional.ledger.manifest import FILE_NAME, parse_statement, read_manifest
 from institutional.ledger.reading import StoredEntries
 from institutional.replay import published
+from institutional.replay.answers import Conversation
 from institutional.replay.parting import differences, plain, side_by_side
 from institutional.replay.published import Number
 from institutional.replay.records import shocks_of, unlike_record
@@ -52,6 +54,7 @@ CHECKS: Mapping[str, str] = {
     "actions": "what was played is what was submitted, under the restrictions in force",
     "rulings": "every case, move, fine, refusal, standing and notice, to the byte",
     "records": "prices, quantities and profits are the market's answer to what was played",
+    "answers": "what agents that read played is what the recorded answers read as",
     "summary": "summary.json is not signed; its numbers follow from the record, which is",
     "rounds-table": "rounds.parquet is not signed; its numbers follow from the record",
     "results-row": "results.parquet is not signed; the run's row follows from the record",
@@ -142,6 +145,7 @@ class Exhibits:
     summary: bytes | None = None
     rounds: bytes | None = None
     results: bytes | None = None  # of the whole experiment
+    folder: Path | None = None  # where a cassette is looked for
 
 
 def exhibits(folder: Path) -> Exhibits:
@@ -159,6 +163,7 @@ def exhibits(folder: Path) -> Exhibits:
         summary=_optional(folder / "summary.json", _MAX_SUMMARY),
         rounds=_optional(folder / "rounds.parquet", MAX_FILE),
         results=_optional(folder.resolve().parent / "results.parquet", MAX_FILE),
+        folder=folder,
     )
 
 
@@ -193,6 +198,7 @@ def conform(given: Exhibits) -> Conformance:
     else:
         session = Session(opening, loaded)
         checks.append(_asked("records", lambda: _records(given, session, found)))
+        checks.append(_asked("answers", lambda: _answers(given, session, found)))
         checks += _published(given, session, found)
     graph = None if loaded is None else loaded.canonical_digest
     return Conformance(tuple(checks), found.coverage, found.rounds, found.word, graph)
@@ -300,6 +306,50 @@ def _records(given: Exhibits, session: Session, found: Replay) -> Check:
     if found.difference is not None and next(rounds, None) is not None:
         return _unreached("records", found.difference)
     return _passed("records")
+
+
+def _answers(given: Exhibits, session: Session, found: Replay) -> Check:
+    if not session.readers:
+        return Check("answers", Outcome.NOT_APPLICABLE, "nobody in this run reads")
+    if found.difference is not None and found.difference.rule == "answers":
+        return _failed(found.difference)
+    conversation = conversation_of(given, session)
+    reached = 0
+    for entry in given.entries:
+        if reached == found.rounds:
+            break
+        difference = unlike_answers(conversation, entry)
+        if difference is not None:
+            return _failed(difference)
+        reached += entry.kind == "round"
+    if found.difference is not None:
+        return _unreached("answers", found.difference)
+    if not conversation.decides:
+        return Check(
+            "answers",
+            Outcome.SKIPPED,
+            "not decided: what was answered is on the run's cassette, which is not here; the order "
+            "of the outcomes and the fallbacks follow",
+        )
+    return _passed("answers")
+
+
+def conversation_of(given: Exhibits, session: Session) -> Conversation:
+    """The replay of what was answered in a run, from its first round."""
+    cassette = None if given.folder is None else read_cassette(given.folder)
+    return Conversation(session.core, session.readers, cassette)
+
+
+def unlike_answers(conversation: Conversation, entry: Entry) -> Difference | None:
+    """Take the next entry of a run; return where it parts from what was answered."""
+    if entry.kind not in {"answers", "round"}:
+        return None
+    body = entry.body
+    places = conversation.answers(body) if entry.kind == "answers" else conversation.moves(body)
+    # To the end, whatever is found: a replay goes on from what was recorded.
+    for path, was, should in list(places):
+        return Difference(entry.seq, body["round"], path, was, should, "answers")
+    return None
 
 
 def _published(given: Exhibits, session: Session, found: Replay) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from agents.catalogue import AGENTS
 from institutional import scoring
+from institutional.cassette import answers
 from institutional.errors import InstitutionalError
 from institutional.replay.parting import ABSENT, plain
 from institutional.replay.rulings import Entry, Session
@@ -56,7 +57,11 @@ def derive(entries: Sequence[Entry], session: Session, *, run: str, replay: str)
     opening, core, program = entries[0].body, session.core, session.program
     rounds = [entry.body for entry in entries if entry.kind == "round"]
     rulings = [entry.body for entry in entries if entry.kind == "ruling"]
+    answered = [entry.body for entry in entries if entry.kind == answers.KIND]
     valid = len(rounds) == core.rounds
+    if session.readers:
+        found = answers.too_many_fallbacks(opening["language"], answered, core.rounds)
+        valid = valid and found is None
     summary: dict[str, Any] = {
         "run_id": run,
         **{name: opening.get(name) for name in ("regime", "pairing", "seed")},
@@ -68,6 +73,8 @@ def derive(entries: Sequence[Entry], session: Session, *, run: str, replay: str)
         **_innocent(opening.get("seats")),
         **scoring.scores(core, program, rounds, rulings, valid=valid),
     }
+    if session.readers:
+        summary |= answers.counted(answered)
     return Derived(summary, scoring.per_round(core, program, rounds, rulings) if rounds else {})
 
 
@@ -98,7 +105,9 @@ def read_row(data: bytes, run: str) -> dict[str, Any] | None:
         return None
     if counts != {1}:
         raise InstitutionalError("it has several rows of this run")
-    return {name: values[0] for name, values in found.items()}
+    row = {name: values[0] for name, values in found.items()}
+    # Beside runs in which somebody reads, others have these columns as well, and nothing there.
+    return {k: v for k, v in row.items() if v is not None or k not in answers.COUNTS}
 
 
 def unlike_summary(published: Mapping[str, Any], derived: Mapping[str, Any]) -> list[Number]:

@@ -27,6 +27,7 @@ from institutional.governance.institution import Institution, account
 from institutional.governance.journal import as_arrays, as_read_back
 from institutional.governance.loading import LoadedGraph, comparisons, parse_graph
 from institutional.governance.program import Program, compile_graph
+from institutional.replay.answers import Reader, misshapen, readers
 from institutional.replay.parting import (
     ABSENT,
     Place,
@@ -65,7 +66,7 @@ class Entry(Protocol):
 class Difference:
     """The first place where the record and the derivation part.
 
-    rule: `opening`, `order`, `actions` or `rulings`, the question that was asked.
+    rule: `opening`, `order`, `actions`, `rulings` or `answers`, the question that was asked.
     """
 
     seq: int
@@ -283,6 +284,9 @@ class Session:
         self.rounds = 0
         self.coverage = Coverage()
         self._awaiting: Entry | None = None  # a round that has not been ruled on
+        self.readers: Mapping[str, Reader] = readers(opening, self.core.agents)
+        self._answered = False  # whether the coming round has its answers
+        self._fallbacks = dict.fromkeys(self.readers, 0)
         self._institution: Institution | None = None
         if loaded is not None:
             program = compile_graph(
@@ -309,13 +313,19 @@ class Session:
         """Return a session that goes on from here by itself."""
         # Arrays are replaced and never written to, so that two sessions may share them.
         other = copy.copy(self)
+        other._fallbacks = dict(self._fallbacks)  # noqa: SLF001 - its own
         other._institution = copy.copy(self._institution)  # noqa: SLF001 - its own
         return other
 
     def take(self, entry: Entry) -> Difference | None:
         """Derive what can be of `entry`, and return where it parts from that."""
+        if entry.kind == "answers" and self.readers:
+            more = self.rounds < self.core.rounds
+            fits = self._awaiting is None and not self._answered and more
+            return self._out_of_order(entry, fits) or self._answers(entry)
         if entry.kind == "round":
-            return self._out_of_order(entry, self._awaiting is None) or self._round(entry)
+            fits = self._awaiting is None and self._answered == bool(self.readers)
+            return self._out_of_order(entry, fits) or self._round(entry)
         if entry.kind == "ruling":
             return self._out_of_order(entry, self._awaiting is not None) or self._ruling(entry)
         if entry.kind == "close":
@@ -332,18 +342,35 @@ class Session:
         if fits:
             return None
         expected = "a round or the end" if self._awaiting is None else "a ruling"
+        if self._awaiting is None and self.readers and not self._answered:
+            expected = "the answers of a round, or the end"
         return Difference(entry.seq, self.rounds, "kind", entry.kind, expected, "order")
 
     def _close(self, entry: Entry) -> Difference | None:
-        status = "complete" if self.rounds == self.core.rounds else "invalid"
+        answered = all(
+            count <= self.readers[agent].most_fallbacks * self.core.rounds
+            for agent, count in self._fallbacks.items()
+        )
+        whole = self.rounds == self.core.rounds
+        status = "complete" if whole and answered else "invalid"
         recorded = entry.body.get("status", ABSENT)
         if recorded == status:
             return None
         return Difference(entry.seq, -1, "status", recorded, status, "order")
 
+    def _answers(self, entry: Entry) -> Difference | None:
+        """Check the account of a round's answers; what was said is looked at in `answers`."""
+        for path, was, should in misshapen(entry.body, self.readers, self.rounds):
+            return Difference(entry.seq, self.rounds, path, was, should, "answers")
+        for agent, told in entry.body["answers"].items():
+            self._fallbacks[agent] += told["fallback"]
+        self._answered = True
+        return None
+
     def _round(self, entry: Entry) -> Difference | None:
         """Check that what was played is what was submitted, under the restrictions in force."""
         core, body = self.core, entry.body
+        self._answered = False
         number = body.get("round", ABSENT)
         if type(number) is not int or number != self.rounds:
             return Difference(entry.seq, self.rounds, "round", number, self.rounds, "order")

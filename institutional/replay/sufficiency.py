@@ -14,13 +14,21 @@ import numpy as np
 
 from institutional.errors import InstitutionalError
 from institutional.ledger.auditing.verdict import Outcome, Word
-from institutional.replay.conformance import Exhibits, conform
+from institutional.replay.answers import Conversation
+from institutional.replay.conformance import (
+    Exhibits,
+    conform,
+    conversation_of,
+    unlike_answers,
+)
 from institutional.replay.records import shocks_of, unlike_record
 from institutional.replay.rulings import Difference, Entry, Session, read_graph, seed_of
 
 INERT: Mapping[str, str] = {
     "round.submitted": "a restriction in force replaces what a suspended or capped agent submits: "
     "it is on the record, and nothing was decided by it",
+    "answers.answers": "without the run's cassette nothing says what was asked and answered, or "
+    "what that cost",
 }
 """Fields, by how their path begins, that may be altered unnoticed while their reason holds."""
 
@@ -92,32 +100,49 @@ def _opening(given: Exhibits, found: dict[str, Field]) -> None:
 def _rounds(given: Exhibits, found: dict[str, Field]) -> None:
     opening, entries = given.entries[0].body, given.entries
     session = Session(opening, read_graph(opening, given.graph))
+    conversation = conversation_of(given, session)
     shocks = shocks_of(session.core, seed_of(opening))
     looked_at = _spread(session.core.rounds)
     for place, entry in enumerate(entries[1:], start=1):
-        if entry.kind in {"round", "ruling"} and session.rounds in looked_at:
-            for change in _changes(entry.body, exact=entry.kind == "ruling"):
+        if entry.kind in _LOOKED_AT and session.rounds in looked_at:
+            for change in _changes(entry.body, exact=entry.kind != "round"):
                 altered = Altered(entry.seq, entry.kind, change.body)
-                difference = _difference(session, altered, entries[place + 1 :], shocks)
+                rest = entries[place + 1 :]
+                difference = _difference(session, conversation, altered, rest, shocks)
                 by = [] if difference is None else [difference.rule]
-                inert = _is_inert(entry.kind, change.path, session)
+                inert = _is_inert(entry.kind, change.path, session, conversation)
                 _count(found, entry.kind, change, by, inert=inert)
-        session.take(entry)
+        _taken(session, conversation, entry)
+
+
+_LOOKED_AT = {"answers", "round", "ruling"}
 
 
 def _difference(
-    session: Session, altered: Altered, rest: Sequence[Entry], shocks: Any
+    session: Session,
+    conversation: Conversation,
+    altered: Altered,
+    rest: Sequence[Entry],
+    shocks: Any,
 ) -> Difference | None:
     """What a replay that stands at `session` finds in the altered entry and those after it."""
-    at, session = session.rounds, session.copy()
-    difference = session.take(altered)
+    at, session, conversation = session.rounds, session.copy(), conversation.copy()
+    difference = _taken(session, conversation, altered)
     if difference is None and altered.kind == "round":
         difference = unlike_record(session.core, shocks[at:], [altered])
-    following = (found for entry in rest if (found := session.take(entry)) is not None)
+    following = (
+        found for entry in rest if (found := _taken(session, conversation, entry)) is not None
+    )
     return difference or next(following, None)
 
 
-def _is_inert(kind: str, path: Path, session: Session) -> bool:
+def _taken(session: Session, conversation: Conversation, entry: Entry) -> Difference | None:
+    return session.take(entry) or unlike_answers(conversation, entry)
+
+
+def _is_inert(kind: str, path: Path, session: Session, conversation: Conversation) -> bool:
+    if kind == "answers":
+        return path[0] == "answers" and not conversation.decides
     named = (kind, *path[:1]) == ("round", "submitted")
     return named and len(path) > 1 and path[1] in session.restricted()
 

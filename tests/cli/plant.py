@@ -7,7 +7,7 @@ from authority import Authority
 
 from environments import presets
 from institutional.episode import Seat, Table
-from institutional.experiments.run import opening
+from institutional.experiments.playing import opening
 from institutional.governance.loading import load_graph
 from institutional.ledger import keys, manifest
 from institutional.ledger.log import Ledger

@@ -17,7 +17,8 @@ from agents.policies.saving import Policy, Sight, save
 from institutional.errors import InstitutionalError
 from institutional.experiments.compare import compare
 from institutional.experiments.plan import load_plan
-from institutional.experiments.run import Progress, execute, run_experiment
+from institutional.experiments.playing import execute
+from institutional.experiments.run import Progress, run_experiment
 from institutional.experiments.sealing import declare
 from institutional.governance.loading import load_graph
 from institutional.ledger import keys, reading

@@ -9,7 +9,7 @@ from small_graph import YAML, program, record
 from environments import presets
 from environments.market import Market
 from institutional.episode import Seat, Table, lottery
-from institutional.experiments.run import opening
+from institutional.experiments.playing import opening
 from institutional.governance.governed import Governed
 from institutional.governance.institution import Institution, account
 from institutional.governance.loading import load_graph

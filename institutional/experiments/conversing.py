@@ -1,0 +1,289 @@
+"""Runs whose agents wait for models: many at once, in one event loop, asking at one desk.
+
+A run that stops in the middle, because a model is dead, the budget is spent or somebody interrupts,
+leaves its ledger and its cassette as a kill would. Nothing new is asked then; what is on its way
+is waited for and recorded. The same command derives each run again from its cassette and goes on.
+"""
+
+import asyncio
+import json
+import math
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+from agents.language.backends.catalogue import open_backend
+from agents.language.desk.desk import Desk
+from agents.language.desk.prices import Spent, spent_on
+from agents.language.desk.purse import Budget, BudgetSpentError
+from agents.language.exchange import Ask, BackendError, Place, Reply, Request
+from agents.language.player import LanguageAgent, Turn
+from institutional import episode
+from institutional.cassette import answers
+from institutional.cassette.exchange import FILE_NAME, Header
+from institutional.cassette.reading import Cassette, read_cassette
+from institutional.cassette.recording import (
+    Recorder,
+    fresh_key,
+    from_cassette,
+    nowhere,
+)
+from institutional.errors import InstitutionalError
+from institutional.experiments.models import price_table
+from institutional.experiments.plan import Plan, Run
+from institutional.experiments.playing import begin, unwritable
+from institutional.experiments.sealing import Seal, conversation
+from institutional.ledger import keys
+
+OPEN_RUNS = 1000
+"""Most runs at once; each holds a ledger, a cassette and what it has read of them."""
+
+_FILES_PER_RUN = 3
+_OTHER_FILES = 256  # connections to models among them
+_REPORT_EVERY_S = 0.5
+
+
+class Answering:
+    """Where the answers of an experiment come from, and what those on its cassettes have cost."""
+
+    def __init__(self, plan: Plan, folder: Path, cassettes: Path | None) -> None:
+        self.plan, self.folder, self.cassettes = plan, folder, cassettes
+        specification = plan.specification
+        self.prices = price_table(plan.document, specification.prices)
+        budget = specification.budget
+        self.budget = Budget(
+            math.inf if budget.tokens is None else budget.tokens,
+            math.inf if budget.money is None else budget.money,
+        )
+
+    @cached_property
+    def spent(self) -> Spent:
+        """What the answers recorded so far have cost; those from elsewhere were paid there."""
+        return spent_on(self._paid(), self.plan.language.models, self.prices)
+
+    def _paid(self) -> Iterator[tuple[str, Reply]]:
+        """Every answer on the experiment's cassettes that a model gave it, with its name."""
+        if self.cassettes is not None:
+            return
+        for run in self.plan.runs():
+            if self.plan.asks(run) and (found := read_cassette(self.folder / run.id)) is not None:
+                for exchange in found.exchanges.values():
+                    yield exchange.request.model, exchange.reply
+
+    def desk(self) -> Desk | None:
+        """Open every model that a run may ask; None where none is asked.
+
+        Raises BackendError for one that cannot be used, before anything is asked.
+        """
+        if self.cassettes is not None:
+            return None
+        models = self.plan.language.models
+        backends = {name: open_backend(model) for name, model in models.items()}
+        return Desk(backends, models, prices=self.prices, budget=self.budget, spent=self.spent)
+
+    def recorded(self, run: Run) -> tuple[Path, Cassette] | None:
+        """The cassette of another experiment's run that answers for this one."""
+        if self.cassettes is None:
+            return None
+        folder = self.cassettes / run.id
+        found = read_cassette(folder)
+        if found is None:
+            raise InstitutionalError(
+                f"{folder / FILE_NAME}: not there, so run {run.id} cannot be played from it\n"
+                "  play the seeds, pairings and regimes that were recorded"
+            )
+        return folder, found
+
+
+def _key(seal: Seal) -> bytes:
+    """The key of a new cassette: derived where the run's keys are, else random."""
+    if seal.kept is None and seal.key is not None:
+        return keys.cassette_key(seal.key)
+    return fresh_key()
+
+
+def recorded_models(folder: Path) -> dict[str, str]:
+    """Digests of the local models that answered in the experiment in `folder`, by name."""
+    path = folder / "experiment.json"
+    try:
+        stamp = json.loads(path.read_text())
+        models = stamp.get("language", {}).get("models", {})
+        return {name: model["files"] for name, model in models.items() if "files" in model}
+    except OSError as error:
+        raise InstitutionalError(
+            f"{path}: cannot be read ({error.strerror})\n"
+            "  give the folder of an experiment that was run"
+        ) from error
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise InstitutionalError(f"{path}: torn or edited ({error})") from error
+
+
+Conclude = Callable[[Run, str | None], Future[str]]
+Report = Callable[[int, Spent], None]
+
+
+def converse(
+    answering: Answering,
+    runs: Sequence[Run],
+    seals: Mapping[str, Seal],
+    conclude: Conclude,
+    report: Report,
+) -> None:
+    """Play `runs`, each into its folder; `conclude` writes what is published of a closed one.
+
+    `report` is told how many are finished, and what all answers have cost. Raises what stopped a
+    run, once all others have come to a stop: BudgetSpentError, or InstitutionalError.
+    """
+    finished = 0
+
+    def count(done: int, spent: Spent) -> None:
+        nonlocal finished
+        finished = done
+        report(done, spent)
+
+    try:
+        asyncio.run(_converse(answering, runs, seals, conclude, count))
+    except BackendError as error:
+        raise InstitutionalError(
+            f"{error}\n  {finished} of {len(runs)} runs were finished before; the same command "
+            "goes on where it stopped"
+        ) from error
+
+
+async def _converse(
+    answering: Answering,
+    runs: Sequence[Run],
+    seals: Mapping[str, Seal],
+    conclude: Conclude,
+    report: Report,
+) -> None:
+    desk = answering.desk()
+    spent = answering.spent if desk is None else desk.spent
+    places = asyncio.Semaphore(_open_runs())
+    stop = _Stop(desk)
+    tables = {regime: answering.plan.table(regime) for regime in {run.regime for run in runs}}
+    finished = 0
+
+    async def one(run: Run) -> None:
+        nonlocal finished
+        async with places:
+            if stop.reason is not None:
+                return
+            try:
+                invalid = await _play(answering, tables[run.regime], run, seals[run.id], stop.ask)
+                await asyncio.wrap_future(conclude(run, invalid))
+            except Exception as error:  # noqa: BLE001 - raised again once the others have stopped
+                stop.reason = stop.reason or error
+            else:
+                finished += 1
+
+    async def tell() -> None:
+        while True:
+            report(finished, spent if desk is None else desk.spent)
+            await asyncio.sleep(_REPORT_EVERY_S)
+
+    telling = asyncio.create_task(tell())
+    playing = [asyncio.create_task(one(run)) for run in runs]
+    try:
+        await asyncio.gather(*playing)
+    finally:
+        for task in (telling, *playing):
+            task.cancel()
+        await asyncio.gather(telling, *playing, return_exceptions=True)
+        if desk is not None:
+            await desk.close()
+    report(finished, spent if desk is None else desk.spent)
+    if stop.reason is not None:
+        raise stop.reason
+
+
+class _Stop:
+    """Asks at the desk until something stops the experiment; from then on nothing is asked."""
+
+    def __init__(self, desk: Desk | None) -> None:
+        self._desk = desk
+        self.reason: Exception | None = None
+
+    async def ask(self, place: Place, request: Request) -> Reply:
+        """The model's reply; raises the reason of a stop instead."""
+        if self.reason is not None:
+            raise self.reason
+        assert self._desk is not None, place  # noqa: S101 - a cassette answers, or raises
+        try:
+            return await self._desk.answer(request)
+        except (BackendError, BudgetSpentError) as error:
+            self.reason = self.reason or error
+            raise
+
+
+async def _play(
+    answering: Answering, table: episode.Table, run: Run, seal: Seal, ask: Ask
+) -> str | None:
+    """Play one run into its folder and close its ledger; returns why it is invalid, if it is."""
+    plan, here = answering.plan, answering.folder / run.id
+    agents = table.seat(plan.pairings[run.pairing])
+    readers = {n: agent for n, agent in agents.items() if isinstance(agent, LanguageAgent)}
+    entered = []
+    recorded = answering.recorded(run)
+    key = _key(seal) if recorded is None else recorded[1].header.key
+    source = nowhere if recorded is None else from_cassette(*recorded)
+    try:
+        with (
+            seal.ledger(here) as ledger,
+            Recorder(
+                here,
+                Header(run.id, key),
+                ask,
+                before=source,
+                replaying=lambda: ledger.replaying,
+            ) as recorder,
+        ):
+            for agent in readers.values():
+                agent.connect(recorder.ask, plan.language.models)
+            begin(plan, table, run, ledger, seal)
+
+            def before_step(round_: int) -> None:
+                turns = {name: _turn(agent) for name, agent in readers.items()}
+                said = answers.body(round_, turns, recorder.taken())
+                entered.append(ledger.append(answers.KIND, said))
+
+            def after_round(round_: int) -> None:
+                if plan.commits_after(round_):
+                    recorder.sync()
+                    ledger.commit()
+
+            outcome = await table.converse(
+                agents,
+                seed=run.seed,
+                journal=ledger.append,
+                before_step=before_step,
+                after_round=after_round,
+            )
+            invalid = outcome.invalid or answers.too_many_fallbacks(
+                conversation(plan, run), entered, table.core.rounds
+            )
+            recorder.sync()
+            ledger.close({"status": "invalid" if invalid else "complete"})
+    except OSError as error:
+        raise unwritable(here, error) from error
+    return invalid
+
+
+def _turn(agent: LanguageAgent) -> Turn:
+    assert agent.turn is not None  # noqa: S101 - it has just moved
+    return agent.turn
+
+
+def _open_runs() -> int:
+    """How many runs may be open at once, after as many files were allowed as may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_PER_RUN * OPEN_RUNS + _OTHER_FILES
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    return max(1, min(OPEN_RUNS, (soft - _OTHER_FILES) // _FILES_PER_RUN))
