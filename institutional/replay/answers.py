@@ -10,7 +10,7 @@ That the model was asked what its agent saw is not derived: whoever has the cass
 
 import copy
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agents.language.answer import Answer, Form, Verdict, read_answer, read_verdict
@@ -141,6 +141,20 @@ def ending(words: Sequence[str], *, reasks: int, rejections: int | None) -> bool
     return None
 
 
+def forms(core: Core, found: Container[str]) -> dict[str, Form]:
+    """What those of the agents of `core` who are in `found` are asked for."""
+    return {
+        agent: Form(
+            core.words(seat).labels,
+            tuple(core.low[seat].tolist()),
+            tuple(core.high[seat].tolist()),
+            core.capacity,
+        )
+        for seat, agent in enumerate(core.agents)
+        if agent in found
+    }
+
+
 class Conversation:
     """A replay of what was answered, under way.
 
@@ -149,16 +163,7 @@ class Conversation:
 
     def __init__(self, core: Core, found: Mapping[str, Reader], cassette: Cassette | None) -> None:
         self._readers, self._cassette = found, cassette
-        self._forms = {
-            agent: Form(
-                core.words(seat).labels,
-                tuple(core.low[seat].tolist()),
-                tuple(core.high[seat].tolist()),
-                core.capacity,
-            )
-            for seat, agent in enumerate(core.agents)
-            if agent in found
-        }
+        self._forms = forms(core, found)
         self._last = {agent: list(form.low) for agent, form in self._forms.items()}
         self._moves: dict[str, list[float] | None] = {}  # of the coming round; None: not known
 

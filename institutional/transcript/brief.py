@@ -87,6 +87,6 @@ def _marks(moment: Moment) -> tuple[str, ...]:
         "rejected": "rejected" in outcomes,
         "not kept": "missing" in kept,
         "edited": "edited" in kept,
-        "not so": moment.at_odds or (ruled is not None and bool(ruled.unlike)),
+        "not so": any(side is not None and side.unlike for side in (answered, ruled)),
     }
     return tuple(mark for mark, there in marks.items() if there)

@@ -68,6 +68,7 @@ class Answered:
     observations: str
     action: tuple[float, ...] | None  # as the answer reads; None: a fallback, or not known
     problem: str  # what is wrong with the cassette as a whole; empty where nothing is
+    unlike: str = ""  # where the record is not what follows from the answers; empty where it is
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,6 @@ class Moment:
     profit: float | None = None  # before the fine
     own: Mapping[str, float] = field(default_factory=dict)  # the round in the agent's own numbers
     ruled: Ruled | None = None  # None: nothing governs, or the run ended before
-
-    @property
-    def at_odds(self) -> bool:
-        """Whether something else was submitted than what the answer reads as."""
-        action = None if self.answered is None else self.answered.action
-        return None not in (action, self.submitted) and action != self.submitted
 
     @property
     def restricted(self) -> bool:

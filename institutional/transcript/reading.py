@@ -5,19 +5,20 @@ from the public record, and set beside what the ledger says it did; an answer st
 address that the ledger has for it. Signatures are not checked: `audit verify` does that.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agents.language.answer import Form
 from institutional.errors import InstitutionalError, suggestion
 from institutional.governance.explain import Session, derive, taken_apart
 from institutional.governance.institution import account
 from institutional.governance.journal import as_read_back
+from institutional.governance.schema import LONGEST_WINDOW
 from institutional.ledger.reading import StoredEntries
 from institutional.replay.parting import differences, side_by_side
-from institutional.transcript.answers import Tape, answers
+from institutional.transcript.answers import answers, tape
 from institutional.transcript.moment import Answered, Moment, Ruled, Told
 from institutional.whatif import Recording, read_recording
 
@@ -55,6 +56,7 @@ class _Sources:
     recording: Recording
     bodies: Sequence[Mapping[str, Any]]  # of the `round` entries
     sessions: Sequence[Session]  # empty where nothing governs
+    counted: Sequence[int]  # the rounds of them that count
     unlike: Sequence[str]  # per ruling
     answers: Mapping[tuple[str, int], Answered]
     labels: tuple[str, ...]
@@ -63,6 +65,12 @@ class _Sources:
     def rounds(self) -> int:
         """Rounds of which there is something to tell; nothing was played in one that failed."""
         return max([len(self.bodies), *(round_ + 1 for _, round_ in self.answers)])
+
+    def until(self, at: int) -> Sequence[Session]:
+        """The rounds up to `at` as far back as any window of a graph can see."""
+        counted = bisect_right(self.counted, at)
+        start = self.counted[counted - LONGEST_WINDOW] if counted > LONGEST_WINDOW else 0
+        return self.sessions[start : at + 1]
 
 
 def _read(run: Path) -> _Sources:
@@ -96,19 +104,16 @@ def _read(run: Path) -> _Sources:
         ]
         unlike = [_unlike(*pair) for pair in zip(recording.rulings, derived, strict=True)]
     bodies = [entry.body for entry in entries if entry.kind == "round"]
-    told = [entry.body for entry in entries if entry.kind == "answers"]
-    found = answers(Tape.of(run), told, _forms(recording)) if told else {}
-    return _Sources(recording, bodies, sessions, unlike, found, recording.core.words(0).labels)
-
-
-def _forms(recording: Recording) -> dict[str, Form]:
-    """What each agent is asked for."""
-    core = recording.core
-    low, high = core.low.tolist(), core.high.tolist()
-    return {
-        agent: Form(core.words(seat).labels, tuple(low[seat]), tuple(high[seat]), core.capacity)
-        for seat, agent in enumerate(recording.agents)
-    }
+    found = answers(entries, recording.core, tape(run))
+    return _Sources(
+        recording=recording,
+        bodies=bodies,
+        sessions=sessions,
+        counted=[s.ruling.round for s in sessions if s.ruling.finding.counted[0]],
+        unlike=unlike,
+        answers=found,
+        labels=recording.core.words(0).labels,
+    )
 
 
 def _unlike(recorded: Mapping[str, Any], derived: Mapping[str, Any]) -> str:
@@ -172,6 +177,6 @@ def _ruled(sources: _Sources, seat: int, at: int) -> Ruled:
         refused=refused,
         standing=ruling["standings"][seat],
         notice=ruling["notices"].get(name),
-        why=taken_apart(program, sources.sessions[: at + 1], seat),
+        why=taken_apart(program, sources.until(at), seat),
         unlike=sources.unlike[at],
     )

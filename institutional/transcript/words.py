@@ -57,7 +57,10 @@ def agent_side(moment: Moment, *, most: int) -> tuple[Line, ...]:
 def institution_side(moment: Moment, *, most: int) -> tuple[Line, ...]:
     """What was seen of the agent, and what was decided; each text of `most` characters."""
     if moment.ruled is None:
-        lines: Sequence[Line] = (Line("", "nothing governs this run"),)
+        why = (
+            "nothing was ruled on this round" if moment.done is None else "nothing governs this run"
+        )
+        lines: Sequence[Line] = (Line("", why),)
     else:
         lines = tuple(ruled_lines(moment.ruled))
     return tuple(line._replace(text=harmless(line.text, most)) for line in lines)
@@ -87,6 +90,8 @@ def _answered_lines(answered: Answered | None, labels: Sequence[str]) -> Iterato
         return
     if answered.problem:
         yield Line("cassette", answered.problem, marked=True)
+    if answered.unlike:
+        yield Line("NOT SO", answered.unlike, marked=True)
     if answered.before != Memory():
         yield from _memory("before", answered.before)
     for attempt in answered.attempts:
@@ -128,8 +133,6 @@ def attempt_line(attempt: Attempt, labels: Sequence[str]) -> Line:
 def done_lines(moment: Moment) -> Iterator[Line]:
     """What was submitted, played and earned."""
     submitted, done = (amounts(v, moment.labels) for v in (moment.submitted, moment.done))
-    if moment.at_odds:
-        yield Line("NOT SO", "submitted is not what the answer reads as", marked=True)
     yield Line("submitted", submitted)
     yield Line("done", f"{done}, restricted" if moment.restricted else "the same")
     if moment.profit is not None:
@@ -152,7 +155,11 @@ def ruled_lines(ruled: Ruled) -> Iterator[Line]:
     if ruled.unlike:
         yield Line("NOT SO", ruled.unlike, marked=True)
     if not why.counted:
-        yield Line("counted", f"no: suspended in this round: {', '.join(why.suspended)}")
+        suspended = f"suspended in this round: {', '.join(why.suspended)}"
+        silent = "the institution does not act yet"
+        yield Line("counted", f"no: {suspended if why.suspended else silent}")
+    if why.found_of != why.agent:
+        yield Line("source", f"what was found of {why.found_of} is held against {why.agent}")
     compared = {m.signal for fact in why.evidence for m in fact.measurements}
     rest = [f"{name} {value:.6g}" for name, value in why.signals.items() if name not in compared]
     if rest:
@@ -171,7 +178,11 @@ def ruled_lines(ruled: Ruled) -> Iterator[Line]:
 
 def _cases(ruled: Ruled) -> list[str]:
     unseen = [norm.name for norm in ruled.why.norms if norm.unseen]
-    said = [f"under {case['norm']}, on {', '.join(case['evidence'])}" for case in ruled.cases]
+    grounds = [", ".join(case["evidence"]) for case in ruled.cases]
+    said = [
+        f"under {case['norm']}, {f'on {ground}' if ground else 'by lot'}"
+        for case, ground in zip(ruled.cases, grounds, strict=True)
+    ]
     said += [f"none under {name}: breached, but not looked at" for name in unseen]
     return said
 

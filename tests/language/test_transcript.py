@@ -11,6 +11,7 @@ import pytest
 import signed_run
 import spoken_run
 
+from environments.contract import UnplayableError
 from institutional.errors import InstitutionalError
 from institutional.transcript.reading import transcript
 from institutional.transcript.words import agent_side, harmless, institution_side
@@ -186,7 +187,7 @@ def test_a_long_text_is_cut_with_its_rest_counted():
 
 
 def test_the_transcript_of_a_conversation_is_golden(spoken):
-    """Written anew by hand only: institutional transcript, 100 columns, one run after the other."""
+    """Written anew by hand only: `institutional transcript` of both runs, 100 columns."""
     told = [
         institutional("transcript", spoken / "dividing", "--agent", "firm_1").stdout,
         institutional("transcript", spoken / "inspected").stdout,
@@ -305,6 +306,71 @@ def test_an_exchange_that_the_ledger_does_not_name_is_not_shown(copy, tmp_path):
     assert second.answered.attempts[0].kept == "edited"
     assert "Be good." not in str(second)
     assert any(line.marked for line in agent_side(second, most=500))
+
+
+def test_a_move_that_is_not_what_was_answered_is_said(tmp_path):
+    """An operator signs that firm 2, which answered 0 and 60, submitted 1 and 60."""
+
+    def alter(kind, body):
+        if kind == "round" and body["round"] == 0:
+            body["submitted"]["firm_2"] = [1, 60]
+        return body
+
+    run = spoken_run.write(tmp_path / "run", spoken_run.dividing, rounds=1, alter=alter)
+    first, second = transcript(run)
+
+    assert first.answered.unlike == ""
+    assert second.answered.unlike == (
+        "submitted.firm_2 is recorded as [1, 60], but from the answer follows [0.0, 60.0]"
+    )
+    assert "submitted.firm_2" in said(agent_side(second, most=500), "NOT SO")
+
+
+def test_an_outcome_that_the_answer_does_not_have_is_said(tmp_path):
+    """In round 1 the first answer of firm 1 cannot be read; the operator signs it as played."""
+
+    def alter(kind, body):
+        if kind == "answers" and body["round"] == 1:
+            told = body["answers"]["firm_1"]
+            told["exchanges"] = [told["exchanges"][0] | {"outcome": "played"}]
+        return body
+
+    run = spoken_run.write(tmp_path / "run", spoken_run.dividing, rounds=2, alter=alter)
+    (moment,) = transcript(run, "firm_1", 1)
+
+    assert "outcome is recorded as 'played', but from the answer follows 'malformed'" in (
+        moment.answered.unlike
+    )
+
+
+def test_answers_in_another_form_are_one_message(tmp_path):
+    def alter(kind, body):
+        if kind == "answers":
+            body["answers"]["firm_1"]["exchanges"][0]["tokens"] = "many"
+        return body
+
+    run = spoken_run.write(tmp_path / "run", spoken_run.dividing, rounds=1, alter=alter)
+
+    with pytest.raises(InstitutionalError, match=r"entry 1 does not say .* answers\.firm_1"):
+        transcript(run)
+
+
+def test_answers_after_which_nothing_was_played_are_told(tmp_path):
+    """The last round's entries are not there: what was answered for it is."""
+
+    def stop(kind, body):
+        if kind == "round" and body["round"] == 1:
+            raise UnplayableError("an action that no market takes")
+        return body
+
+    run = spoken_run.write(tmp_path / "run", spoken_run.dividing, rounds=3, alter=stop)
+    *_, last = transcript(run, "firm_2")
+
+    assert last.round == 1
+    assert last.submitted is None
+    assert last.answered.action == (0, 60)
+    assert said(agent_side(last, most=500), "submitted") == "nothing: the run ended here"
+    assert said(institution_side(last, most=500), "") == "nothing was ruled on this round"
 
 
 def test_the_json_of_a_conversation_has_prompts_and_texts(spoken):
