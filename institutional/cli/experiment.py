@@ -9,6 +9,7 @@ import typer
 from institutional.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
+    from agents.language.desk.prices import Spent
     from institutional.experiments.compare import Comparison, Table
 
 Folder = Annotated[Path, typer.Argument(help="The folder that `institutional run` wrote.")]
@@ -24,16 +25,22 @@ def run(
     specification: Annotated[Path, typer.Argument(help="An experiment, as YAML.")],
     out: Annotated[Path | None, typer.Option(help="Folder to write; default: beside it.")] = None,
     jobs: Annotated[int | None, typer.Option(min=0, help="Processes; 0 for every core.")] = None,
+    cassettes: Annotated[
+        Path | None,
+        typer.Option(help="Folder of this experiment, run before: ask no model, answer from it."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run, resume or extend an experiment.
 
     Prints its effects, errors and audits, and writes its report. The same command again
     finishes what is missing and does nothing twice.
-    Exits 1 if a run is invalid, or if an audit or a replay fails.
+    Exits 1 if a run is invalid, if an audit or a replay fails, or if the budget was spent before
+    the end.
 
     Example: institutional run runs/example.yaml
     """
+    from agents.language.desk.purse import BudgetSpentError
     from institutional.experiments.brief import brief
     from institutional.experiments.run import Progress, run_experiment
 
@@ -45,12 +52,22 @@ def run(
     def report_progress(progress: Progress) -> None:
         nonlocal played
         played = progress.done
-        bar.show(progress.before + progress.done, progress.total)
+        bar.show(progress.before + progress.done, progress.total, _cost(progress.spent))
 
-    plan = run_experiment(
-        specification, folder, jobs=jobs, command=command, report_progress=report_progress
-    )
-    bar.close()
+    try:
+        plan = run_experiment(
+            specification,
+            folder,
+            jobs=jobs,
+            command=command,
+            cassettes=cassettes,
+            report_progress=report_progress,
+        )
+    except BudgetSpentError as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    finally:
+        bar.close()
     declared = plan.specification.comparison
     comparisons = [
         _compared(folder, {**declared.model_dump(), "treatment": regime})
@@ -108,6 +125,14 @@ def report(folder: Folder, as_json: Json = False) -> None:
         print_json({"report": str(written)})
     else:
         print(written)
+
+
+def _cost(spent: "Spent") -> str:
+    """What models have cost so far; nothing where none was asked."""
+    if not spent.calls:
+        return ""
+    money = f", {spent.money:,.2f} money" if spent.money else ""
+    return f"{spent.calls:,} calls, {spent.tokens:,} tokens{money}"
 
 
 def _stamp(folder: Path) -> dict[str, Any]:
@@ -208,8 +233,8 @@ class Bar:
         self._progress: Any = None
         self._task: Any = None
 
-    def show(self, done: int, total: int) -> None:
-        """Move the bar to `done` of `total`."""
+    def show(self, done: int, total: int, note: str = "") -> None:
+        """Move the bar to `done` of `total`; `note` stands behind it."""
         if not self._enabled:
             return
         if self._progress is None:
@@ -221,11 +246,12 @@ class Bar:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
+                "{task.fields[note]}",
                 console=Console(stderr=True),
             )
             self._progress.start()
-            self._task = self._progress.add_task(self._what, total=total)
-        self._progress.update(self._task, completed=done)
+            self._task = self._progress.add_task(self._what, total=total, note="")
+        self._progress.update(self._task, completed=done, note=note)
 
     def close(self) -> None:
         """Leave the bar as it stands."""

@@ -15,6 +15,7 @@ from institutional.cli import (
     doctor,
     environment,
     experiment,
+    fork,
     graph,
     learn,
     study,
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 experiment.register(app)
+fork.register(app)
 transcript.register(app)
 learn.register(app)
 app.add_typer(graph.app, name="graph")

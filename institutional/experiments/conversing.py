@@ -24,14 +24,17 @@ from agents.language.player import LanguageAgent, Turn
 from institutional import episode
 from institutional.cassette import answers
 from institutional.cassette.exchange import FILE_NAME, Header
-from institutional.cassette.reading import Cassette, read_cassette
+from institutional.cassette.reading import read_cassette
 from institutional.cassette.recording import (
     Recorder,
+    Source,
     fresh_key,
     from_cassette,
     nowhere,
+    until,
 )
 from institutional.errors import InstitutionalError
+from institutional.experiments.fork import parent
 from institutional.experiments.models import price_table
 from institutional.experiments.plan import Plan, Run
 from institutional.experiments.playing import begin, unwritable
@@ -68,10 +71,13 @@ class Answering:
         """Every answer on the experiment's cassettes that a model gave it, with its name."""
         if self.cassettes is not None:
             return
+        fork = self.plan.specification.fork
+        first = 0 if fork is None else fork.round
         for run in self.plan.runs():
             if self.plan.asks(run) and (found := read_cassette(self.folder / run.id)) is not None:
-                for exchange in found.exchanges.values():
-                    yield exchange.request.model, exchange.reply
+                for place, exchange in found.exchanges.items():
+                    if place.round >= first:
+                        yield exchange.request.model, exchange.reply
 
     def desk(self) -> Desk | None:
         """Open every model that a run may ask; None where none is asked.
@@ -84,21 +90,27 @@ class Answering:
         backends = {name: open_backend(model) for name, model in models.items()}
         return Desk(backends, models, prices=self.prices, budget=self.budget, spent=self.spent)
 
-    def recorded(self, run: Run) -> tuple[Path, Cassette] | None:
-        """The cassette of another experiment's run that answers for this one."""
-        if self.cassettes is None:
-            return None
-        folder = self.cassettes / run.id
-        found = read_cassette(folder)
-        if found is None:
-            raise InstitutionalError(
-                f"{folder / FILE_NAME}: not there, so run {run.id} cannot be played from it\n"
-                "  play the seeds, pairings and regimes that were recorded"
-            )
-        return folder, found
+    def source(self, run: Run) -> tuple[Source, bytes | None]:
+        """Where an answer of `run` is looked up before a model is asked.
+
+        With it the key under which it was recorded, where all of it is recorded there.
+        """
+        if self.cassettes is not None:
+            folder = self.cassettes / run.id
+            found = read_cassette(folder)
+            if found is None:
+                raise InstitutionalError(
+                    f"{folder / FILE_NAME}: not there, so run {run.id} cannot be played from it\n"
+                    "  play the seeds, pairings and regimes that were recorded"
+                )
+            return from_cassette(folder, found), found.header.key
+        fork = self.plan.specification.fork
+        if fork is not None:
+            return until(*parent(Path(self.plan.document.path).parent, fork), fork.round), None
+        return nowhere, None
 
 
-def _key(seal: Seal) -> bytes:
+def _new_key(seal: Seal) -> bytes:
     """The key of a new cassette: derived where the run's keys are, else random."""
     if seal.kept is None and seal.key is not None:
         return keys.cassette_key(seal.key)
@@ -227,15 +239,13 @@ async def _play(
     agents = table.seat(plan.pairings[run.pairing])
     readers = {n: agent for n, agent in agents.items() if isinstance(agent, LanguageAgent)}
     entered = []
-    recorded = answering.recorded(run)
-    key = _key(seal) if recorded is None else recorded[1].header.key
-    source = nowhere if recorded is None else from_cassette(*recorded)
+    source, key = answering.source(run)
     try:
         with (
             seal.ledger(here) as ledger,
             Recorder(
                 here,
-                Header(run.id, key),
+                Header(run.id, key or _new_key(seal)),
                 ask,
                 before=source,
                 replaying=lambda: ledger.replaying,

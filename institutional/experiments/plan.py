@@ -22,6 +22,7 @@ from environments import presets
 from environments.contract import Core, UnplayableError
 from institutional import episode, scoring
 from institutional.errors import suggestion
+from institutional.experiments.fork import Fork
 from institutional.experiments.models import (
     BudgetEntry,
     Inspector,
@@ -119,6 +120,7 @@ class Specification(Strict):
     budget: BudgetEntry = BudgetEntry()
     prices: str | None = Field(default=None, description="path of a price table, see runs/")
     comparison: Comparison = Comparison()
+    fork: Fork | None = Field(default=None, description="written by `institutional fork`")
 
     @property
     def seed_list(self) -> list[int]:
@@ -141,7 +143,7 @@ class Run:
     seed: int
 
 
-_NO_PART_OF_THE_PLAN = {"seeds", "jobs", "models", "budget", "prices"}
+_NO_PART_OF_THE_PLAN = {"seeds", "jobs", "models", "budget", "prices", "fork"}
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,8 @@ class Plan:
             plan["files"] = dict(self.files)
         if self.language.asked:
             plan["language"] = self.language.as_plan()
+        if self.specification.fork is not None:
+            plan["fork"] = self.specification.fork.declared()
         return hashlib.sha256(rfc8785.dumps(plan)).hexdigest()
 
     def table(self, regime: str) -> episode.Table:

@@ -133,6 +133,7 @@ def resolved(plan: Plan, run: Run) -> dict[str, Any]:
         "rotate_every": chosen.rotate_every,
         **({"beacon": chosen.beacon} if chosen.beacon else {}),
         **({"language": conversation(plan, run)} if plan.asks(run) else {}),
+        **({"fork": chosen.fork.declared()} if chosen.fork is not None else {}),
     }
 
 

@@ -20,7 +20,7 @@ TRANSPORT = (
     "throttled",  # 429 without a word on when to come back
     "throttled_until",  # 429 with Retry-After
     "broken",  # 500
-    "slow",  # an answer that comes later than anybody waits
+    "slow",  # no answer for longer than anybody waits
     "cut",  # the connection closed before the answer
     "cut_inside",  # ... and in the middle of it
     "half_body",  # a complete response with half a JSON
@@ -28,7 +28,10 @@ TRANSPORT = (
     "huge",  # ten megabytes
 )
 CONTENT = ("wrong_schema", "empty", "half_content")
-HUGE = "x" * 10_000_000
+
+
+EVERY_TENTH = {fault: 0.05 if fault.startswith("throttled") else 0.1 for fault in TRANSPORT}
+EVERY_TENTH |= dict.fromkeys(CONTENT, 0.1)
 
 
 def number(messages):
@@ -56,7 +59,6 @@ class FaultServer:
     ):
         self.faults = dict(faults or {})
         assert set(self.faults) <= {*TRANSPORT, *CONTENT}
-        assert sum(self.faults.values()) <= 1
         self.answers = answers
         self.seed = seed
         self.storm = storm
@@ -64,6 +66,7 @@ class FaultServer:
         self.latency_s = latency_s
         self.slow_s = slow_s
         self.asked = Counter()
+        self.refused = Counter()  # with a 429
         self.answered = Counter()
         self.failed = Counter()
         self.bodies = []
@@ -77,13 +80,12 @@ class FaultServer:
         if self._storm_left:
             self._storm_left -= 1
             return "throttled"
-        drawn = random.Random(f"{self.seed} {key} {self.asked[key]}").random()  # noqa: S311
+        luck = random.Random(f"{self.seed} {key} {self.asked[key]}")  # noqa: S311
         for fault, rate in self.faults.items():
-            if drawn < rate:
+            if luck.random() < rate:
                 if fault.startswith("throttled"):
                     self._storm_left = self.storm
                 return fault
-            drawn -= rate
         return None
 
     async def serve(self, request):
@@ -107,6 +109,7 @@ class FaultServer:
             self.failed[fault] += 1
         match fault:
             case "throttled" | "throttled_until":
+                self.refused[key] += 1
                 after = {"Retry-After": self.retry_after} if fault == "throttled_until" else {}
                 return web.json_response(
                     {"error": {"message": "slow down"}}, status=429, headers=after
@@ -127,9 +130,7 @@ class FaultServer:
                 text = ""
             case "half_content":
                 text = text[: len(text) // 2]
-            case "huge":
-                text = HUGE
-        payload = json.dumps(completion(body, text)).encode()
+        payload = HUGE if fault == "huge" else json.dumps(completion(body, text)).encode()
         if fault == "half_body":
             payload = payload[: len(payload) // 2]
         if fault == "cut_inside":
@@ -168,33 +169,35 @@ def completion(body, text, **fields):
     } | fields
 
 
+HUGE = json.dumps(completion({"messages": [], "model": "m"}, "x" * 10_000_000)).encode()
+
+
 @contextmanager
 def served(handler):
     """The handler at POST /v1/chat/completions, in a thread of its own; yields the base URL."""
-    loop = asyncio.new_event_loop()
-    ready, stop, address = threading.Event(), asyncio.Event(), []
+    ready, started = threading.Event(), []
 
     async def main():
         app = web.Application(client_max_size=1 << 24)
         app.router.add_post("/v1/chat/completions", handler)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=2048)
-        await site.start()
-        address.extend(runner.addresses[0])
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
+        stop = asyncio.Event()
+        started.extend((runner.addresses[0][1], asyncio.get_running_loop(), stop))
         ready.set()
         await stop.wait()
         await runner.cleanup()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
+    assert ready.wait(10)
+    port, loop, stop = started
     try:
-        assert ready.wait(10)
-        yield f"http://127.0.0.1:{address[1]}/v1"
+        yield f"http://127.0.0.1:{port}/v1"
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(30)
-        loop.close()
 
 
 @contextmanager
