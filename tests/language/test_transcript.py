@@ -13,8 +13,11 @@ import spoken_run
 
 from environments.contract import UnplayableError
 from institutional.errors import InstitutionalError
+from institutional.governance.explain import explain
+from institutional.ledger.reading import read_entries
 from institutional.transcript.reading import transcript
 from institutional.transcript.words import agent_side, harmless, institution_side
+from institutional.whatif import read_recording
 
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "runs/example/institutional-divider_forgiving-0000"
@@ -148,6 +151,20 @@ def test_another_graph_than_the_logs_is_refused(tmp_path):
 
     with pytest.raises(InstitutionalError, match="not the graph that the log names"):
         transcript(tmp_path / "run")
+
+
+def test_a_long_run_is_explained_as_from_its_first_round(tmp_path):
+    """Only as many rounds are looked at as a window can see, 64; older ones change nothing."""
+    run = signed_run.write(signed_run.stubborn(rounds=160), tmp_path / "run")
+    recording = read_recording(read_entries(run / "ledger"), (run / "graph.yaml").read_bytes())
+
+    assert sum(ruling["counted"] for ruling in recording.rulings) > 64
+    for round_ in (5, 90, 159):
+        (moment,) = transcript(run, "firm_1", round_)
+        whole = explain(
+            recording.program, recording.records, recording.suspended(), "firm_1", round_
+        )
+        assert moment.ruled.why == whole
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 300])

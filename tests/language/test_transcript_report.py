@@ -13,7 +13,9 @@ from institutional.experiments.report import transcripts
 from institutional.experiments.report.page import write_report
 from institutional.experiments.report.read import read_experiment
 from institutional.experiments.report.transcripts import transcripts_part
+from institutional.experiments.run import run_experiment
 from institutional.governance.loading import load_graph
+from institutional.transcript.reading import transcript
 
 COUNTS = {
     "calls": 14,
@@ -159,3 +161,41 @@ def test_a_run_that_cannot_be_read_does_not_take_the_report_with_it(folder, tmp_
 
     assert "ungoverned-talkers-0000 cannot be told" in part
     assert "institutional-talkers-0000 (first valid run)" in part
+
+
+SPECIFICATION = """
+format: institutional.experiment/1
+name: talk
+environment: {{preset: lin2024, rounds: 4}}
+models:
+  climber: {{backend: scripted, model: climber}}
+regimes:
+  ungoverned: {{}}
+  inspected:
+    constitution: Serve every good.
+    inspector: {{model: climber, rejections: 0}}
+  institutional: {{graph: {graph}}}
+pairings:
+  climbers: [{{agent: language, model: climber}}, {{agent: language, model: climber}}]
+  quiet: [nash, nash]
+seeds: 2
+jobs: 1
+"""
+
+
+def test_an_experiment_that_was_really_run_is_told(tmp_path):
+    path = tmp_path / "talk.yaml"
+    path.write_text(SPECIFICATION.format(graph=signed_run.CARTEL))
+    run_experiment(path, tmp_path / "talk")
+
+    part = transcripts_part(read_experiment(tmp_path / "talk"))
+    moments = transcript(tmp_path / "talk/institutional-climbers-0000")
+
+    assert "ungoverned-climbers-0000 (first valid run): 4 of 4 rounds" in part
+    assert "institutional-climbers-0000 (first valid run): 4 of 4 rounds" in part
+    assert "quiet" not in part
+    assert "<td>institutional</td>" in part
+    assert len(moments) == 8
+    assert not any(m.answered.unlike or m.answered.problem or m.ruled.unlike for m in moments)
+    assert all(m.answered.action == m.submitted for m in moments)
+    assert all(a.kept == "kept" for m in moments for a in m.answered.attempts)
