@@ -12,8 +12,7 @@ from institutional.governance.explain import EdgeFact, Explanation, fine_words, 
 from institutional.transcript.moment import Answered, Attempt, Memory, Moment, Ruled, Told
 
 EXCERPT = 240
-"""Most characters shown of an answer that was not taken."""
-
+"""Most characters shown of an answer that could not be read."""
 
 _NOT_KEPT = {
     "missing": "not on the cassette",
@@ -134,7 +133,8 @@ def done_lines(moment: Moment) -> Iterator[Line]:
     """What was submitted, played and earned."""
     submitted, done = (amounts(v, moment.labels) for v in (moment.submitted, moment.done))
     yield Line("submitted", submitted)
-    yield Line("done", f"{done}, restricted" if moment.restricted else "the same")
+    if moment.done is not None:
+        yield Line("done", f"{done}, restricted" if moment.restricted else "the same")
     if moment.profit is not None:
         fine = _fine(moment)
         net = f", {moment.profit - fine:.6g} after the fine" if fine else ""
