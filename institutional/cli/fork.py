@@ -32,7 +32,8 @@ def fork(
     The fork is an experiment of its own, which is audited and replayed; the same command, or
     `institutional run` of its specification, finishes one that was stopped.
 
-    Example: institutional fork runs/talk/ungoverned-pocket-0000 --round 4 --ungoverned --out fork
+    Example: institutional fork runs/talk/ungoverned-climbers-0000 --round 4 --out runs/fork
+    --graph governance_graphs/cournot.yaml
     """
     from institutional.errors import InstitutionalError
     from institutional.experiments.fork import forked
