@@ -88,7 +88,16 @@ class Answering:
             return None
         models = self.plan.language.models
         backends = {name: open_backend(model) for name, model in models.items()}
-        return Desk(backends, models, prices=self.prices, budget=self.budget, spent=self.spent)
+        retries = self.plan.specification.retries
+        return Desk(
+            backends,
+            models,
+            prices=self.prices,
+            budget=self.budget,
+            retries=retries.most,
+            rests_s=(retries.first_s, retries.longest_s),
+            spent=self.spent,
+        )
 
     def source(self, run: Run) -> tuple[Source, bytes | None]:
         """Where an answer of `run` is looked up before a model is asked.

@@ -28,7 +28,16 @@ from institutional.ledger.log import LOG
 from institutional.ledger.note import parse_checkpoint, parse_note
 from institutional.ledger.reading import StoredEntries
 
-_KEPT = ("environment", "agents", "models", "budget", "prices", "commit_every", "rotate_every")
+_KEPT = (
+    "environment",
+    "agents",
+    "models",
+    "budget",
+    "retries",
+    "prices",
+    "commit_every",
+    "rotate_every",
+)
 """What a fork takes over of a specification."""
 
 

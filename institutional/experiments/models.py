@@ -84,6 +84,17 @@ class BudgetEntry(Strict):
     money: Annotated[float, Field(gt=0)] | None = None
 
 
+class RetriesEntry(Strict):
+    """How often a failed request is sent again, and after what rest: up to `first_s`, twice that...
+
+    See `agents.language.desk.desk.Desk`.
+    """
+
+    most: Annotated[int, Field(strict=True, ge=0, le=1000)] = 8
+    first_s: Annotated[float, Field(gt=0, le=3600)] = 0.5
+    longest_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+
+
 class Inspector(Strict):
     """A model that sees every plan before it is played, and rejects those that break the rules."""
 

@@ -29,6 +29,7 @@ from institutional.experiments.models import (
     Language,
     ModelEntry,
     Name,
+    RetriesEntry,
     Strict,
     TextFile,
     chosen_models,
@@ -118,6 +119,7 @@ class Specification(Strict):
         default_factory=dict, description="who answers for agents that read"
     )
     budget: BudgetEntry = BudgetEntry()
+    retries: RetriesEntry = RetriesEntry()
     prices: str | None = Field(default=None, description="path of a price table, see runs/")
     comparison: Comparison = Comparison()
     fork: Fork | None = Field(default=None, description="written by `institutional fork`")
@@ -143,7 +145,7 @@ class Run:
     seed: int
 
 
-_NO_PART_OF_THE_PLAN = {"seeds", "jobs", "models", "budget", "prices", "fork"}
+_NO_PART_OF_THE_PLAN = {"seeds", "jobs", "models", "budget", "retries", "prices", "fork"}
 
 
 @dataclass(frozen=True)

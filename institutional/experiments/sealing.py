@@ -5,7 +5,9 @@ and never the operator's.
 """
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,8 +156,9 @@ def conversation(plan: Plan, run: Run) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of what a result depends on; reading them takes longer than a short run."""
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 

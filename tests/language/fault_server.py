@@ -1,6 +1,6 @@
 """A chat completions server on this machine that fails as servers do, at given rates.
 
-What it answers is a function of the messages alone, and whether it fails one of the seed, the
+What it answers is a function of what it is asked alone, and whether it fails one of the seed, the
 request and how often that came before: two runs meet the same faults whatever their order. Only a
 storm, which refuses whatever comes next, depends on it.
 """
@@ -15,6 +15,9 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 
 from aiohttp import web
+
+from agents.language.exchange import Message, Request
+from agents.language.rules_of_thumb import wanderer
 
 TRANSPORT = (
     "throttled",  # 429 without a word on when to come back
@@ -34,9 +37,27 @@ EVERY_TENTH = {fault: 0.05 if fault.startswith("throttled") else 0.1 for fault i
 EVERY_TENTH |= dict.fromkeys(CONTENT, 0.1)
 
 
-def number(messages):
+def number(body):
     """The default answer: a number that only the conversation decides."""
-    return json.dumps({"n": int(digest(messages)[:6], 16)})
+    return json.dumps({"n": int(digest(body["messages"])[:6], 16)})
+
+
+def move(body):
+    """A market's move that only the task, the round and what was seen of the past decide.
+
+    A refusal of an earlier answer does not: all that is asked for one move is answered alike.
+    """
+    task, said = (message["content"] for message in body["messages"])
+    seen = said.rpartition("Now decide")[0].partition("## Refused")[0].strip()
+    question = Request(
+        model="",
+        messages=(Message("system", task), Message("user", seen)),
+        schema=body["response_format"]["json_schema"]["schema"],
+        temperature=0.0,
+        max_tokens=1000,
+        seed=int(digest([task, seen])[:7], 16),
+    )
+    return wanderer(question)
 
 
 def digest(value):
@@ -119,10 +140,10 @@ class FaultServer:
             case "slow":
                 await asyncio.sleep(self.slow_s)
             case "cut":
-                request.transport.abort()
+                hang_up(request)
             case "shapeless":
                 return web.json_response({"object": "list", "data": []})
-        text = self.answers(body["messages"])
+        text = self.answers(body)
         match fault:
             case "wrong_schema":
                 text = json.dumps({"wrong": True})
@@ -139,11 +160,17 @@ class FaultServer:
             await response.prepare(request)
             await response.write(payload[: len(payload) // 2])
             await asyncio.sleep(0.001)
-            request.transport.abort()
+            hang_up(request)
             return response
         if fault is None or fault in CONTENT:
             self.answered[key] += 1
         return web.Response(body=payload, content_type="application/json")
+
+
+def hang_up(request):
+    """Close the connection at once, if the client has not done so."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def completion(body, text, **fields):

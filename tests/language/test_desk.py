@@ -110,7 +110,7 @@ def through(server, requests, *, in_flight=32, timeout_s=1.0, retries=60, seed=0
 
 
 def numbers(requests):
-    return [number([message._asdict() for message in r.messages]) for r in requests]
+    return [number({"messages": [m._asdict() for m in r.messages]}) for r in requests]
 
 
 @pytest.mark.parametrize("fault", TRANSPORT)

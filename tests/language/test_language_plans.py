@@ -30,6 +30,7 @@ CLIMBER = "climber: {backend: counting, model: climber"
     "text",
     [
         SPECIFICATION + "budget: {tokens: 5, money: 1.5}\n",
+        SPECIFICATION + "retries: {most: 20, first_s: 0.1, longest_s: 5}\n",
         SPECIFICATION + "jobs: 3\n",
         changed("seeds: 2", "seeds: 7"),
         changed(CLIMBER, CLIMBER + ", base_url: http://127.0.0.1:8000/v1"),
@@ -141,6 +142,7 @@ def test_the_digest_of_a_folder_is_that_of_names_and_contents(tmp_path):
             "an inspector needs rules",
         ),
         (SPECIFICATION + "budget: {tokens: 0}\n", "tokens"),
+        (SPECIFICATION + "retries: {most: -1}\n", "most"),
         (SPECIFICATION + "prices: gone.yaml\n", r"gone\.yaml"),
         (changed("language, model: climber", "language, tremble: 0.1"), "does not tremble"),
         (changed(CLIMBER, CLIMBER + ", temprature: 1"), 'Did you mean "temperature"'),

@@ -76,7 +76,7 @@ class OpenAI:
 
     async def answer(self, request: Request) -> Reply:
         """Ask once; a 429 is a `ThrottledError`, what may pass a `PassingError`."""
-        status, retry_after, raw = await self._post(orjson.dumps(self._body(request)))
+        status, retry_after, raw = await self._post(orjson.dumps(self.body(request)))
         if len(raw) > ANSWER_BYTES:
             raise PassingError(f"{self._where}: an answer of more than {ANSWER_BYTES:,} bytes")
         if status != 200:
@@ -109,7 +109,8 @@ class OpenAI:
     def _where(self) -> str:
         return f'model "{self._model.model}" at {self._model.base_url}'
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is sent for `request`."""
         form = self._form
         body: dict[str, Any] = {
             "model": self._model.model,
