@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -219,14 +220,11 @@ def by_sdk(url: str, requests: Sequence[dict[str, Any]], bound: int) -> None:
 def cpu_per_call(markets: Markets, server: Server) -> list[Target]:
     """CPU of a call in whole runs of 40 rounds, 64 at once, beside two clients' in turn."""
     ours, bare = [], []
-    sdk = 0.0
     for _ in range(4):  # the first warms up
         cost, folder = markets.play(markets=40, rounds=40, bound=REALISTIC)
         requests = bodies(folder, server)
         ours.append(cost.cpu_ms)
-        bare.append(
-            server.timed(lambda r=requests: by_aiohttp(server.url, r, REALISTIC)).cpu_ms  # type: ignore[misc]
-        )
+        bare.append(server.timed(partial(by_aiohttp, server.url, requests, REALISTIC)).cpu_ms)
     sdk = server.timed(lambda: by_sdk(server.url, requests[:1000], REALISTIC)).cpu_ms
     own, floor = median(ours[1:]), median(bare[1:])
     size = median(len(orjson.dumps(body)) for body in requests)
@@ -243,33 +241,29 @@ def cpu_per_call(markets: Markets, server: Server) -> list[Target]:
     ]
 
 
-def busy(markets: Markets, server: Server) -> list[Target]:
-    """How busy 1,000 markets keep the server, in terms of a bare client's callers."""
-    targets = []
-    for bound in BOUNDS:
-        cost, folder = markets.play(markets=MARKETS, rounds=6, bound=bound)
-        requests = bodies(folder, server)
-        bare = server.timed(
-            lambda r=requests, b=bound: by_aiohttp(server.url, r, b)  # type: ignore[misc]
-        )
-        ratio = cost.rate / bare.rate
-        targets += [
-            Target(
-                f"1,000 markets, {bound} in flight: calls/s (bare client)",
-                f"{cost.rate:.0f} ({bare.rate:.0f})",
-            ),
-            Target(
-                f"  in service at once ({bound} wanted; bare client)",
-                f"{cost.in_service:.0f} ({bare.in_service:.0f})",
-            ),
-            Target(
-                "  as busy as under the bare client",
-                f"{ratio:.2f}",
-                f">= {LEAST_BUSY}" if bound <= REALISTIC else "-",
-                ratio >= LEAST_BUSY if bound <= REALISTIC else None,
-            ),
-        ]
-    return targets
+def busy(markets: Markets, server: Server, bound: int) -> list[Target]:
+    """How busy 1,000 markets keep the server, in terms of as many callers of a bare client."""
+    cost, folder = markets.play(markets=MARKETS, rounds=6, bound=bound)
+    requests = bodies(folder, server)
+    bare = server.timed(lambda: by_aiohttp(server.url, requests, bound))
+    ratio = cost.rate / bare.rate
+    wanted = bound <= REALISTIC
+    return [
+        Target(
+            f"1,000 markets, {bound} in flight: calls/s (bare client)",
+            f"{cost.rate:.0f} ({bare.rate:.0f})",
+        ),
+        Target(
+            "  in service on average (bare client)",
+            f"{cost.in_service:.0f} ({bare.in_service:.0f})",
+        ),
+        Target(
+            "  as busy as under the bare client",
+            f"{ratio:.2f}",
+            f">= {LEAST_BUSY}" if wanted else "-",
+            ratio >= LEAST_BUSY if wanted else None,
+        ),
+    ]
 
 
 def memory(markets: Markets) -> list[Target]:
@@ -323,19 +317,20 @@ def batches(markets: Markets, local: Path) -> list[Target]:
     ]
 
 
-def measure(local: Path | None) -> list[Target]:
-    """All targets of language models, behind a server and in this process."""
+def measure(local: Path | None) -> Iterator[Target]:
+    """All targets of language models, behind a server and in this process, as they are met."""
     numbers = {"quantity_A": 40.0, "quantity_B": 20.0}
     with tempfile.TemporaryDirectory() as scratch, fake_server(json.dumps(ANSWER | numbers)) as at:
         markets = Markets(Path(scratch), at)
-        return [
-            *cpu_per_call(markets, at),
-            *busy(markets, at),
-            *memory(markets),
-            *([] if local is None else batches(markets, local)),
-        ]
+        yield from cpu_per_call(markets, at)
+        for bound in BOUNDS:
+            yield from busy(markets, at, bound)
+        yield from memory(markets)
+        if local is not None:
+            yield from batches(markets, local)
 
 
 if __name__ == "__main__":
     for target in measure(Path(sys.argv[1]) if len(sys.argv) > 1 else None):
-        print(f"{target.what:<62} {target.shown:>14} {target.wanted:>8}  {target.verdict}")
+        line = f"{target.what:<62} {target.shown:>14} {target.wanted:>8}  {target.verdict}"
+        print(line, flush=True)

@@ -142,11 +142,12 @@ class Table:
         seed: int,
         journal: Journal = as_read_back,
         before_step: Callable[[int], None] = nothing,
-        after_round: Callable[[int], None] = nothing,
+        after_round: Callable[[int], Awaitable[None] | None] = nothing,
     ) -> Outcome:
         """Play one run as `play` does, awaiting all agents that consider, together, in each round.
 
-        `before_step` is called when all of a round's actions are chosen and none is played yet.
+        `before_step` is called when all of a round's actions are chosen and none is played yet;
+        what `after_round` returns is awaited, if anything.
         When an agent fails, its error is raised once the others of the round have theirs.
         """
         considering = {
@@ -195,7 +196,7 @@ class _Played(NamedTuple):
     considering: Mapping[str, Consider]  # those who are awaited
     seed: int
     before_step: Callable[[int], None]
-    after_round: Callable[[int], None]
+    after_round: Callable[[int], Awaitable[None] | None]
 
 
 async def _rounds(env: Any, played: _Played, rewards: list[list[float]]) -> None:
@@ -210,7 +211,8 @@ async def _rounds(env: Any, played: _Played, rewards: list[list[float]]) -> None
             actions |= await _considered(considering, observations)
         before_step(len(rewards))
         following, earned, _, _, infos = env.step(actions)
-        after_round(len(rewards))
+        if (decided := after_round(len(rewards))) is not None:
+            await decided
         rewards.append([earned[name] for name in agents])
         for name, learn in learners.items():
             learn(observations[name], actions[name], earned[name], following[name])

@@ -10,10 +10,11 @@ import json
 import math
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from agents.language.backends.catalogue import open_backend
 from agents.language.desk.desk import Desk
@@ -40,13 +41,16 @@ from institutional.experiments.plan import Plan, Run
 from institutional.experiments.playing import begin, unwritable
 from institutional.experiments.sealing import Seal, conversation
 from institutional.ledger import keys
+from institutional.ledger.log import Ledger
 
 OPEN_RUNS = 1000
 """Most runs at once; each holds a ledger, a cassette and what it has read of them."""
 
 _FILES_PER_RUN = 3
 _OTHER_FILES = 256  # connections to models among them
+_DISK_THREADS = 16
 _REPORT_EVERY_S = 0.5
+T = TypeVar("T")
 
 
 class Answering:
@@ -187,6 +191,7 @@ async def _converse(
     stop = _Stop(desk)
     tables = {regime: answering.plan.table(regime) for regime in {run.regime for run in runs}}
     finished = 0
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_DISK_THREADS))
 
     async def one(run: Run) -> None:
         nonlocal finished
@@ -243,52 +248,84 @@ class _Stop:
 async def _play(
     answering: Answering, table: episode.Table, run: Run, seal: Seal, ask: Ask
 ) -> str | None:
-    """Play one run into its folder and close its ledger; returns why it is invalid, if it is."""
+    """Play one run into its folder and close its ledger; returns why it is invalid, if it is.
+
+    What waits for the disk is done by threads, one thing of a run at a time, while the models of
+    other runs are asked.
+    """
     plan, here = answering.plan, answering.folder / run.id
     agents = table.seat(plan.pairings[run.pairing])
     readers = {n: agent for n, agent in agents.items() if isinstance(agent, LanguageAgent)}
     entered = []
-    source, key = answering.source(run)
     try:
-        with (
-            seal.ledger(here) as ledger,
-            Recorder(
-                here,
-                Header(run.id, key or _new_key(seal)),
-                ask,
-                before=source,
-                replaying=lambda: ledger.replaying,
-            ) as recorder,
-        ):
+        with ExitStack() as files:
+            ledger, recorder = await _by_a_thread(lambda: _opened(files, answering, run, seal, ask))
+            await _by_a_thread(lambda: begin(plan, table, run, ledger, seal))
             for agent in readers.values():
                 agent.connect(recorder.ask, plan.language.models)
-            begin(plan, table, run, ledger, seal)
 
             def before_step(round_: int) -> None:
                 turns = {name: _turn(agent) for name, agent in readers.items()}
                 said = answers.body(round_, turns, recorder.taken())
                 entered.append(ledger.append(answers.KIND, said))
 
-            def after_round(round_: int) -> None:
-                if plan.commits_after(round_):
-                    recorder.sync()
-                    ledger.commit()
+            def commit() -> None:
+                recorder.sync()
+                ledger.commit()
 
             outcome = await table.converse(
                 agents,
                 seed=run.seed,
                 journal=ledger.append,
                 before_step=before_step,
-                after_round=after_round,
+                after_round=lambda round_: (
+                    _by_a_thread(commit) if plan.commits_after(round_) else None
+                ),
             )
             invalid = outcome.invalid or answers.too_many_fallbacks(
                 conversation(plan, run), entered, table.core.rounds
             )
-            recorder.sync()
-            ledger.close({"status": "invalid" if invalid else "complete"})
+
+            def close() -> None:
+                recorder.sync()
+                ledger.close({"status": "invalid" if invalid else "complete"})
+
+            await _by_a_thread(close)
     except OSError as error:
         raise unwritable(here, error) from error
     return invalid
+
+
+def _opened(
+    files: ExitStack, answering: Answering, run: Run, seal: Seal, ask: Ask
+) -> tuple[Ledger, Recorder]:
+    """The ledger and the cassette of a run, begun or resumed, which `files` will close."""
+    source, key = answering.source(run)
+    here = answering.folder / run.id
+    ledger = files.enter_context(seal.ledger(here))
+    recorder = files.enter_context(
+        Recorder(
+            here,
+            Header(run.id, key or _new_key(seal)),
+            ask,
+            before=source,
+            replaying=lambda: ledger.replaying,
+        )
+    )
+    return ledger, recorder
+
+
+async def _by_a_thread(step: Callable[[], T]) -> T:
+    """What `step` returns; waited for even by a task that is cancelled.
+
+    Else files would be closed under the thread that writes them.
+    """
+    done = asyncio.create_task(asyncio.to_thread(step))
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await asyncio.wait([done])
+        raise
 
 
 def _turn(agent: LanguageAgent) -> Turn:

@@ -134,7 +134,7 @@ def rewritten(run, change):
     known = set()
     data = Header(found.header.run, found.header.key).line()
     for place, exchange in found.exchanges.items():
-        data += lines(found.header.key, place, change(place, exchange), known)
+        data += lines(found.header.key, place, change(place, exchange), known)[0]
     (run / FILE_NAME).write_bytes(data)
 
 

@@ -370,8 +370,8 @@ def test_what_was_spent_before_counts():
 
 
 def test_a_spent_budget_ends_those_who_rest():
-    """The second caller rests for up to an hour when the third finds the budget spent."""
-    said = iter([reply(50, 10), PassingError("broken")])
+    """The first caller rests for up to an hour when the third finds that the second spent it."""
+    said = iter([PassingError("broken"), reply(50, 10)])
     desk = desk_of(
         Here(lambda: next(said)), in_flight=1, budget=Budget(tokens=70), rests_s=(3600.0, 3600.0)
     )
@@ -381,9 +381,41 @@ def test_a_spent_budget_ends_those_who_rest():
             return await gather(desk, [request(), request(), request()])
 
     first, second, third = asyncio.run(main())
-    assert first == reply(50, 10)
-    assert isinstance(second, BudgetSpentError)
+    assert isinstance(first, BudgetSpentError)
+    assert second == reply(50, 10)
     assert isinstance(third, BudgetSpentError)
+
+
+def test_a_request_that_fits_only_if_others_cost_less_waits_for_them():
+    """Of 50 tokens one sets aside 31 and takes 5: four fit one after the other, and no two."""
+    backend = Here()
+    desk = desk_of(backend, budget=Budget(tokens=50))
+
+    async def main():
+        async with asyncio.timeout(5):
+            return await gather(desk, [request() for _ in range(4)])
+
+    assert asyncio.run(main()) == [reply()] * 4
+    assert backend.most == 1
+
+
+def test_a_spent_budget_ends_those_who_wait_for_a_share_of_it_at_once():
+    """31 are set aside; 80 of 100 wait for them, until 121 can never fit."""
+    desk = desk_of(Here(latency_s=0.2), budget=Budget(tokens=100))
+    ended = []
+
+    async def one(name, max_tokens):
+        try:
+            await desk.answer(request(max_tokens=max_tokens))
+        except BudgetSpentError:
+            name += " was told"
+        ended.append(name)
+
+    async def main():
+        await asyncio.gather(one("small", 10), one("large", 59), one("huge", 100))
+
+    asyncio.run(main())
+    assert ended == ["huge was told", "large was told", "small"]
 
 
 def test_a_budget_of_money_counts_each_models_price():

@@ -315,6 +315,19 @@ def test_no_error_says_the_key_even_if_the_server_does(status, monkeypatch, capl
     assert not [part for part in parts_of_the_key() if part in story]
 
 
+def test_a_key_does_not_follow_a_server_that_points_elsewhere(monkeypatch):
+    monkeypatch.setenv("A_KEY", KEY)
+    with running(FaultServer()) as elsewhere:
+        headers = {"Location": f"{elsewhere.url}/chat/completions"}
+        with (
+            served(answering(status=307, body={}, headers=headers)) as url,
+            pytest.raises(BackendError, match="points elsewhere"),
+        ):
+            ask(url, key="A_KEY")
+
+    assert elsewhere.asked.total() == 0
+
+
 @pytest.mark.parametrize("fault", TRANSPORT)
 def test_no_fault_on_the_way_says_the_key(fault, monkeypatch, caplog):
     monkeypatch.setenv("A_KEY", KEY)
