@@ -60,10 +60,10 @@ def address(key: bytes, place: Place, exchange: Exchange) -> str:
     return hmac.new(key, canonical.encode(whole), hashlib.sha256).hexdigest()
 
 
-def lines(key: bytes, place: Place, exchange: Exchange, known: set[bytes]) -> bytes:
+def lines(key: bytes, place: Place, exchange: Exchange, known: set[bytes]) -> tuple[bytes, str]:
     """The exchange as it is stored, after the texts that are not `known` yet (and are now).
 
-    Raises LedgerError for what cannot be stored and read back.
+    With them the address. Raises LedgerError for what cannot be stored and read back.
     """
     texts: list[bytes] = []
 
@@ -87,7 +87,7 @@ def lines(key: bytes, place: Place, exchange: Exchange, known: set[bytes]) -> by
         "request": request,
         "reply": exchange.reply.as_json(),
     }
-    return b"".join([*texts, _line(whole)])
+    return b"".join([*texts, _line(whole)]), name
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -23,7 +23,6 @@ from institutional.cassette.exchange import (
     MAX_REPLY,
     Exchange,
     Header,
-    address,
     lines,
     said,
 )
@@ -77,7 +76,7 @@ class Recorder:
         self._path = folder / FILE_NAME
         self._ask, self._before, self._replaying = ask, before, replaying
         self._known: set[bytes] = set()
-        self._recorded: dict[Place, Exchange] = {}
+        self._recorded: dict[Place, tuple[Exchange, str]] = {}
         self._taken: dict[str, list[Taken]] = {}
         self._dirty = False
         try:
@@ -109,7 +108,10 @@ class Recorder:
                 f"{header.run!a}\n  put back the one that belongs here"
             )
         self._known.update(found.texts)
-        self._recorded.update(found.exchanges)
+        self._recorded.update(
+            (place, (exchange, found.addresses[place]))
+            for place, exchange in found.exchanges.items()
+        )
         return found.header.key
 
     def _set_aside(self, folder: Path, end: int) -> None:
@@ -124,9 +126,10 @@ class Recorder:
         """Answer from the record, or ask and record; see the class."""
         recorded = self._recorded.pop(place, None)
         if recorded is not None:
-            check_same(self._path, place, recorded.request, request)
-            self._note(place, recorded)
-            return recorded.reply
+            exchange, name = recorded
+            check_same(self._path, place, exchange.request, request)
+            self._note(place, exchange.reply, name)
+            return exchange.reply
         if self._replaying():
             raise InstitutionalError(
                 f"{self._path}: nothing at {said(place)}, although the ledger says what was "
@@ -135,14 +138,14 @@ class Recorder:
         reply = self._before(place, request)
         if reply is None:
             reply = _storable(await self._ask(place, request))
-        exchange = Exchange(request, reply)
         try:
-            self._write(lines(self._key, place, exchange, self._known))
+            data, name = lines(self._key, place, Exchange(request, reply), self._known)
         except LedgerError as error:
             raise InstitutionalError(
                 f"{self._path}: {said(place)} cannot be recorded: {error}"
             ) from error
-        self._note(place, exchange)
+        self._write(data)
+        self._note(place, reply, name)
         return reply
 
     def taken(self) -> dict[str, list[Taken]]:
@@ -172,11 +175,9 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _note(self, place: Place, exchange: Exchange) -> None:
-        reply = exchange.reply
-        self._taken.setdefault(place.agent, []).append(
-            Taken(address(self._key, place, exchange), reply.prompt_tokens, reply.completion_tokens)
-        )
+    def _note(self, place: Place, reply: Reply, name: str) -> None:
+        used = Taken(name, reply.prompt_tokens, reply.completion_tokens)
+        self._taken.setdefault(place.agent, []).append(used)
 
     def _write(self, data: bytes) -> None:
         # After a write that failed by half, the file ends in a torn line and nothing may follow it.

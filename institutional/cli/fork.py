@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
 
 def fork(
     run: Annotated[Path, typer.Argument(help="A finished run in which agents read.")],
+    *,
     at: Annotated[int, typer.Option("--round", min=1, help="First round that is new.")],
     out: Annotated[Path, typer.Option(help="Folder to write; its specification lies beside it.")],
     graph: Annotated[
@@ -31,7 +32,8 @@ def fork(
     The fork is an experiment of its own, which is audited and replayed; the same command, or
     `institutional run` of its specification, finishes one that was stopped.
 
-    Example: institutional fork runs/talk/ungoverned-pocket-0000 --round 4 --ungoverned --out fork
+    Example: institutional fork runs/talk/ungoverned-climbers-0000 --round 4 --out runs/fork
+    --graph governance_graphs/cournot.yaml
     """
     from institutional.errors import InstitutionalError
     from institutional.experiments.fork import forked

@@ -27,7 +27,7 @@ from institutional.governance.institution import Institution, account
 from institutional.governance.journal import as_arrays, as_read_back
 from institutional.governance.loading import LoadedGraph, comparisons, parse_graph
 from institutional.governance.program import Program, compile_graph
-from institutional.replay.answers import Reader, misshapen, readers
+from institutional.replay.accounts import Reader, misshapen, readers
 from institutional.replay.parting import (
     ABSENT,
     Place,
@@ -359,7 +359,7 @@ class Session:
         return Difference(entry.seq, -1, "status", recorded, status, "order")
 
     def _answers(self, entry: Entry) -> Difference | None:
-        """Check the account of a round's answers; what was said is looked at in `answers`."""
+        """Check the account of a round's answers; what was said is asked in `answers`."""
         for path, was, should in misshapen(entry.body, self.readers, self.rounds):
             return Difference(entry.seq, self.rounds, path, was, should, "answers")
         for agent, told in entry.body["answers"].items():

@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from authority import Authority
 
 from environments import presets
 from institutional.episode import Seat, Table
 from institutional.experiments.playing import opening
+from institutional.experiments.run import run_experiment
 from institutional.governance.loading import load_graph
 from institutional.ledger import keys, manifest
 from institutional.ledger.log import Ledger
@@ -75,12 +77,32 @@ def run_with_private_values(folder, home):
         vault.close({"status": "complete"})
 
 
+TALK = """
+format: institutional.experiment/1
+name: talk
+environment: {preset: lin2024, rounds: 6}
+regimes: {ungoverned: {}}
+models: {climber: {backend: scripted, model: climber}}
+pairings: {climbers: [{agent: language, model: climber}, {agent: language, model: climber}]}
+seeds: 1
+"""
+
+
+def run_in_which_models_talk(folder, home):
+    """Write an experiment of one run whose two firms ask a scripted model."""
+    (folder / "talk.yaml").write_text(TALK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INSTITUTIONAL_HOME", str(home))
+        run_experiment(folder / "talk.yaml", folder / "talk", jobs=1)
+
+
 EXAMPLE = "runs/example/institutional-divider_forgiving-0000"
 
 
 def what_examples_name(folder):
     """Write into `folder` what the help's examples need beside the shipped run."""
     run_with_private_values(folder / "runs" / "private", folder / "home")
+    run_in_which_models_talk(folder / "runs", folder / "home")
     publish(ROOT / EXAMPLE, folder / "runs" / "published")
     (item,) = stored(folder / "runs" / "private")
     shutil.copy(item, folder / "disclosed.json")

@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from governed_language import GRAPH
+from talking import GRAPH
 
 from environments import presets
 from institutional.episode import Seat, Table
