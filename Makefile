@@ -44,7 +44,7 @@ VLLM_TESTS := pytest hypothesis openai
 		-e '.[vllm]' $(VLLM_TESTS)
 	touch $@
 
-.PHONY: demo test lint types imports unit interop strace test-vllm bench campaigns fuzz
+.PHONY: demo test lint types imports unit interop strace test-vllm bench bench-vllm campaigns fuzz
 demo: .venv/.ok
 	.venv/bin/institutional run runs/demo.yaml
 
@@ -71,6 +71,12 @@ test-vllm: .venv-vllm/.ok
 	trap 'rm -rf "$$scratch"' EXIT
 	HOME=$$scratch REQUIRE_VLLM=1 VLLM_NO_USAGE_STATS=1 VLLM_CPU_KVCACHE_SPACE=1 \
 		.venv-vllm/bin/python -m pytest tests/language/in_vllm tests/language/test_batching.py
+
+bench-vllm: .venv-vllm/.ok
+	scratch=$$(mktemp -d)
+	trap 'rm -rf "$$scratch"' EXIT
+	.venv-vllm/bin/python tests/language/in_vllm/tiny_model.py $$scratch/tiny
+	HOME=$$scratch VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m benchmarks.batches $$scratch/tiny
 
 # Some tests break the disk with the kernel's tracer. Without it they are skipped; under CI they fail.
 strace:
