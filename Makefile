@@ -34,7 +34,17 @@ SIGSTORE := tests/interop/sigstore
 $(SIGSTORE)/node_modules/.package-lock.json: $(SIGSTORE)/package-lock.json
 	tests/interop/get.sh sigstore
 
-.PHONY: demo test lint types imports unit interop strace bench campaigns fuzz
+# vLLM holds other packages back, so it has an environment of its own (2.1 GB). Its CPU build wants
+# PyTorch's CPU wheel: where pip's settings name no place that has it, UV_FIND_LINKS must.
+VLLM_TESTS := pytest hypothesis openai
+.venv-vllm/.ok: pyproject.toml constraints-vllm.txt overrides-vllm.txt
+	command -v uv >/dev/null || python3 -m pip install -q --target .tools uv
+	uv venv -q --clear --python python3 .venv-vllm
+	uv pip install -q -p .venv-vllm -c constraints-vllm.txt --overrides overrides-vllm.txt \
+		-e '.[vllm]' $(VLLM_TESTS)
+	touch $@
+
+.PHONY: demo test lint types imports unit interop strace test-vllm bench bench-vllm campaigns fuzz
 demo: .venv/.ok
 	.venv/bin/institutional run runs/demo.yaml
 
@@ -54,6 +64,19 @@ unit: .venv/.ok interop strace
 	.venv/bin/python -m pytest -n 2
 
 interop: .tools/interop/tlogcheck $(SIGSTORE)/node_modules/.package-lock.json
+
+# Where vLLM is missing its tests are skipped; here that is a failure. vLLM writes to the home folder.
+test-vllm: .venv-vllm/.ok
+	scratch=$$(mktemp -d)
+	trap 'rm -rf "$$scratch"' EXIT
+	HOME=$$scratch REQUIRE_VLLM=1 VLLM_NO_USAGE_STATS=1 VLLM_CPU_KVCACHE_SPACE=1 \
+		.venv-vllm/bin/python -m pytest tests/language/in_vllm tests/language/test_batching.py
+
+bench-vllm: .venv-vllm/.ok
+	scratch=$$(mktemp -d)
+	trap 'rm -rf "$$scratch"' EXIT
+	.venv-vllm/bin/python tests/language/in_vllm/tiny_model.py $$scratch/tiny
+	HOME=$$scratch VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m benchmarks.batches $$scratch/tiny
 
 # Some tests break the disk with the kernel's tracer. Without it they are skipped; under CI they fail.
 strace:
