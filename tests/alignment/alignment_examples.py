@@ -152,3 +152,30 @@ def other_winner(batch):
 def higher_logits(batch):
     """Logits of student and teachers from another zero."""
     return replace(batch, logits=batch.logits + 3, teachers=batch.teachers - 2)
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def random_batch(seed, *, prompts=5, answers=2, tokens=4):
+    """Answers of one to four tokens, each with log-probabilities down to -3 under four policies."""
+    draw = generator(seed)
+    lengths = torch.randint(1, tokens + 1, (prompts, answers, 1), generator=draw)
+
+    def likelihoods(*shape):
+        return -3 * torch.rand(shape, generator=draw, dtype=torch.float64)
+
+    wins = torch.rand(prompts, generator=draw, dtype=torch.float64)
+    half = torch.full_like(wins, 0.5)
+    sides = [torch.stack([half, wins], dim=-1), torch.stack([1 - wins, half], dim=-1)]
+    return Batch(
+        responses=torch.randint(9, (prompts, answers, tokens), generator=draw),
+        mask=torch.arange(tokens) < lengths,
+        policy=likelihoods(prompts, answers, tokens),
+        reference=likelihoods(prompts, answers, tokens),
+        behaviour=likelihoods(prompts, answers, tokens),
+        history=likelihoods(2, prompts, answers, tokens),
+        scores=torch.arange(answers, 0, -1.0, dtype=torch.float64).expand(prompts, answers),
+        preferences=torch.stack(sides, dim=1) if answers == 2 else None,
+    )
