@@ -45,11 +45,12 @@ def lambda_weights(scores: Tensor, labels: Tensor) -> Tensor:
     """|G_i - G_j| |1 / D(rank_i) - 1 / D(rank_j)| where i beats j, [B, K, K].
 
     G = 2^label - 1 and D(rank) = log(1 + rank), ranks counted from 1 under the *present* scores:
-    what a swap of i and j would change in DCG.
+    what a swap of i and j would change in DCG. Equal scores take successive ranks: if they shared
+    one, a policy equal to its reference would have no gradient and never start.
 
     Liu et al. 2024, arXiv:2402.01878, the lambda weight.
     """
-    rank = 1 + (scores.detach().unsqueeze(-2) > scores.detach().unsqueeze(-1)).sum(dim=-1)
+    rank = 1 + scores.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
     discount = 1 / torch.log1p(rank.to(scores.dtype))
     gain = 2.0**labels - 1
     return beats(labels) * gaps(gain).abs() * gaps(discount).abs()
