@@ -82,7 +82,10 @@ def test_log_odds_of_one_half_are_nought():
 
 
 def test_constrained_optimum_ranks_right_whatever_the_reference():
-    """d* = d_ref + m + log(3) / beta with three of four raters: the paper's pilot, exactly."""
+    """d* = d_ref + m + log(3) / beta with three of four raters; DPO has no m.
+
+    References of deviation 3 leave DPO right with chance Phi(log 3 / (3 beta)): 0.643 and 0.529.
+    """
     references = torch.randn(20_000, generator=torch.Generator().manual_seed(1)).double() * 3
     lead = {beta: log(3) / beta for beta in (1.0, 5.0)}
 
@@ -90,7 +93,7 @@ def test_constrained_optimum_ranks_right_whatever_the_reference():
     clipped = references + clipped_floor(references) + lead[5.0]
     soft = references + softplus_floor(references, gamma=0.5, tau=2.0) + lead[5.0]
 
-    assert_close(plain[1.0], numbers(0.654)[0], atol=0.015, rtol=0)
-    assert_close(plain[5.0], numbers(0.539)[0], atol=0.015, rtol=0)
+    assert_close(plain[1.0], numbers(0.643)[0], atol=0.01, rtol=0)
+    assert_close(plain[5.0], numbers(0.529)[0], atol=0.01, rtol=0)
     assert (clipped > 0).all()
     assert (soft > 0).all()
