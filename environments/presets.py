@@ -210,8 +210,11 @@ def data_sheet(name: str, **overrides: Any) -> dict[str, Any]:
         "benchmarks": {
             point: {
                 "actions": b.actions.tolist(),
-                "prices": b.record["prices"][0].tolist(),
-                "profits": b.record["profits"][0].tolist(),
+                **{
+                    field: b.record[field][0].tolist()
+                    for field in ("prices", "profits")
+                    if field in b.record
+                },
                 "consumer_surplus": b.consumer_surplus,
                 "welfare": b.welfare,
                 "meaning": b.meaning,
