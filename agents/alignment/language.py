@@ -108,8 +108,9 @@ class LanguagePolicy(nn.Module):
 
 
 def unwrapped(model: Any) -> Any:
-    """The transformers model itself, of one that PEFT may have wrapped."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    """The transformers model itself, of one that accelerate and PEFT may have wrapped."""
+    inner = getattr(model, "module", model)
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
 
 def _packed_logits(model: Any, batch: Batch) -> Tensor:

@@ -140,6 +140,8 @@ def _framed(row_of_heads: Tensor, slots: Tensor, shape: tuple[int, int]) -> Tens
 def require_packable(model: Any) -> None:
     """Give the transformers model our attention; AlignmentError where its layers need another."""
     config = model.config.get_text_config()
+    if config._attn_implementation == BRANCHES:  # noqa: SLF001 - transformers has no other way to ask
+        return
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None)
     if kinds != {"full_attention"} or (window and not getattr(config, "layer_types", None)):
@@ -149,7 +151,7 @@ def require_packable(model: Any) -> None:
             "  give packed=False: its batches are then padded"
         )
     model.set_attn_implementation(BRANCHES)
-    if config._attn_implementation != BRANCHES:  # noqa: SLF001 - transformers has no other way to ask
+    if config._attn_implementation != BRANCHES:  # noqa: SLF001 - likewise
         raise AlignmentError(
             f"{type(model).__name__} does not let its attention be replaced\n"
             "  give packed=False: its batches are then padded"
