@@ -64,6 +64,7 @@ class Batch:
     def picked(self, which: Tensor) -> "Batch":
         """The prompts that `which` (indices or a boolean mask over B) names, in its order."""
         index = which.nonzero()[:, 0] if which.dtype == torch.bool else which
+        index = index.to(self.responses.device)
         chosen = {
             name: tensor.index_select(AXES[name].index("B"), index)
             for name, tensor in self.known().items()
@@ -132,10 +133,9 @@ def checked(batch: Batch, counts: Mapping[str, int] | None = None) -> Batch:
     a value that is not finite, an id, a probability or a weight out of range.
     """
     _require_shapes(batch)
-    empty = (batch.lengths == 0).nonzero()
-    if len(empty):
+    if (empty := ~batch.mask.any(dim=-1)).any():
         raise AlignmentError(
-            f"{_place(empty[0], 'BK')} has no token in mask\n"
+            f"{_place(empty.nonzero()[0], 'BK')} has no token in mask\n"
             "  an empty answer is its end-of-text token: keep that token in the mask"
         )
     for name, tensor in batch.known().items():
@@ -186,8 +186,8 @@ def _require_numbers(batch: Batch, name: str, tensor: Tensor) -> None:
     if "L" in AXES[name]:
         inside = batch.mask.unsqueeze(-1) if "V" in AXES[name] else batch.mask
         wrong = wrong & inside
-    places = wrong.nonzero()
-    if len(places):
+    if wrong.any():
+        places = wrong.nonzero()
         value = tensor[tuple(places[0])].item()
         raise AlignmentError(
             f"{name} hold {value} at {_place(places[0], AXES[name])} "
@@ -197,8 +197,8 @@ def _require_numbers(batch: Batch, name: str, tensor: Tensor) -> None:
 
 
 def _require_range(name: str, tensor: Tensor, low: float, high: float, what: str) -> None:
-    places = ((tensor < low) | (tensor > high)).nonzero()
-    if len(places):
+    if (wrong := (tensor < low) | (tensor > high)).any():
+        places = wrong.nonzero()
         value = tensor[tuple(places[0])].item()
         raise AlignmentError(
             f"{name} hold {value} at {_place(places[0], AXES[name])}, which is not {what}\n"

@@ -61,7 +61,8 @@ def level_weights(levels: Tensor, *, emphasis: float, top: float) -> Tensor:
 
     TRPA multiplies the *margin* by it, not the loss: see `trust_region_pairs`.
     """
-    return torch.where(levels.unsqueeze(-1) >= top, emphasis, 1.0).to(levels.dtype) * beats(levels)
+    correct = (levels >= top).to(levels.dtype).unsqueeze(-1)
+    return (1 + (emphasis - 1) * correct) * beats(levels)
 
 
 def trust_region_pairs(scores: Tensor, levels: Tensor, *, emphasis: float, top: float) -> Tensor:

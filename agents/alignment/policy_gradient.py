@@ -89,7 +89,7 @@ def softly_gated(ratio: Tensor, advantages: Tensor, *, up: float, down: float) -
     Soft Adaptive Policy Optimization 2025, arXiv:2511.20347, as TRL has it.
     """
     fixed = advantages.detach()
-    sharp = torch.where(fixed > 0, up, down)
+    sharp = down + (up - down) * (fixed > 0).to(ratio.dtype)
     return -(4 / sharp) * torch.sigmoid(sharp * (ratio - 1)) * fixed
 
 

@@ -80,8 +80,9 @@ def read_mismatched(batch: Batch, models: Models) -> Batch:
     """Log-ratio of each first response as an answer to the next prompt, [B]: KTO's baseline."""
     if batch.mismatched is not None:
         return batch
+    first = torch.zeros_like(batch.responses[:, :1, 0])
     rolled = replace(
-        batch.arranged(torch.zeros(len(batch.responses), 1, dtype=torch.long)),
+        batch.arranged(first),
         responses=batch.responses[:, :1].roll(1, dims=0),
         mask=batch.mask[:, :1].roll(1, dims=0),
     )

@@ -42,8 +42,9 @@ def fixed(data: Batch, *, size: int, generator: torch.Generator) -> Iterator[Bat
     What is left of an epoch, less than `size`, is dropped. `rows` are filled where unknown.
     """
     count = len(data.responses)
-    rows = torch.arange(count) if data.rows is None else data.rows
-    whole, most = replace(data, rows=rows), min(size, count)
+    everyone = torch.arange(count, device=data.responses.device)
+    whole = data if data.rows is not None else replace(data, rows=everyone)
+    most = min(size, count)
     while True:
         order = torch.randperm(count, generator=generator)
         for start in range(0, count - most + 1, most):
@@ -52,7 +53,7 @@ def fixed(data: Batch, *, size: int, generator: torch.Generator) -> Iterator[Bat
 
 def asked(prompts: Tensor, **known: Tensor) -> Batch:
     """A batch of prompts [B, ...] that nobody has answered yet, for samplers to read."""
-    blank = torch.zeros(len(prompts), 1, 1, dtype=torch.long)
+    blank = torch.zeros(len(prompts), 1, 1, dtype=torch.long, device=prompts.device)
     mask = torch.ones_like(blank, dtype=torch.bool)
     return Batch(responses=blank, mask=mask, prompts=prompts, **known)
 

@@ -94,7 +94,8 @@ def _pairs(batch: Batch, pairs: list[tuple[int, int]]) -> Batch:
     rows = len(batch.responses)
     whole = None
     for pair in pairs:
-        part = batch.arranged(torch.tensor([pair]).expand(rows, 2))
+        order = torch.tensor([pair], device=batch.responses.device).expand(rows, 2)
+        part = batch.arranged(order)
         whole = part if whole is None else joined(whole, part)
     if whole is None:
         raise AlignmentError("one response makes no pair\n  draw two or more for each prompt")
@@ -127,7 +128,7 @@ def triage(complies: Tensor) -> Tensor:
     TRACE 2025, arXiv:2511.02623, the triage.
     """
     first, second = complies.unbind(dim=-1)
-    verdict = torch.full(first.shape, int(Verdict.PUNISH))
+    verdict = torch.full(first.shape, int(Verdict.PUNISH), device=complies.device)
     verdict[~first & second] = int(Verdict.INVERT)
     verdict[first] = int(Verdict.RETAIN)
     return verdict

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -351,3 +352,15 @@ def test_moving_reference_follows_by_its_share():
     follow(reference, policy, share=0.6)
 
     assert_close(reference.scores.numbers.detach(), numbers([0.6, 0.6]))
+
+
+def test_example_of_the_readme_runs():
+    text = (Path(train.__file__).parent / "README.md").read_text()
+    example = text.split("```python\n")[1].split("```")[0].replace("500", "5")
+    data = single(torch.tensor([[0, 1]]).expand(64, 2), prompts=torch.zeros(64, dtype=torch.long))
+
+    names = {"prompts": 1, "arms": 2, "data": data, "generator": generator(0)}
+    exec(example, names)  # noqa: S102  the text is ours
+
+    assert names["step"].number == 5
+    assert names["policy"].scores.numbers[0, 0] > names["policy"].scores.numbers[0, 1]
