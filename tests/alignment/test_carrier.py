@@ -1,7 +1,11 @@
 """Rows of the method table inside TRL's trainers, on a model made on the spot."""
 
+import json
+import os
+import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trl_trainers as trl
@@ -126,6 +130,26 @@ def test_low_rank_adapters_learn_and_the_model_beneath_is_the_reference(tmp_path
     first, *_, last = losses(trainer)
     assert first == pytest.approx(0.6931, abs=1e-3)
     assert last < 0.66
+
+
+def test_two_processes_with_half_the_batch_each_are_one_with_the_whole(tmp_path):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    program = [str(Path(__file__).parent / "two_processes.py"), str(tmp_path), "2"]
+    alone = fixed("dpo", tmp_path, using={"beta": 1.0}, args={**LOGGED, "max_steps": 6})
+    alone.train()
+
+    ran = subprocess.run(
+        [sys.executable, *launch, *program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    processes, together = json.loads((tmp_path / "losses.json").read_text())
+    assert processes == 2
+    assert together == pytest.approx(losses(alone), abs=1e-4)
 
 
 def test_lists_of_scored_responses_are_ranked(tmp_path):

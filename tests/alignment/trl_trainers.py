@@ -3,10 +3,7 @@
 import os
 from types import SimpleNamespace
 
-# TRL reads these when it is imported.
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # TRL reads it when it is imported
 
 import torch
 from datasets import Dataset
