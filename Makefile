@@ -44,9 +44,15 @@ VLLM_TESTS := pytest hypothesis openai
 		-e '.[vllm]' $(VLLM_TESTS)
 	touch $@
 
-.PHONY: demo test lint types imports unit interop strace test-vllm bench campaigns fuzz
+.PHONY: demo demo-language test lint types imports unit interop strace test-vllm bench bench-vllm campaigns fuzz
 demo: .venv/.ok
 	.venv/bin/institutional run runs/demo.yaml
+
+# The pocket model is made once, beside the operator's key.
+demo-language: .venv/.ok
+	home=$${INSTITUTIONAL_HOME:-$$HOME/.config/institutional}
+	test -f "$$home/models/pocket/pocket.json" || .venv/bin/institutional agent train pocket
+	.venv/bin/institutional run runs/language.yaml
 
 test: lint types imports unit
 
@@ -71,6 +77,12 @@ test-vllm: .venv-vllm/.ok
 	trap 'rm -rf "$$scratch"' EXIT
 	HOME=$$scratch REQUIRE_VLLM=1 VLLM_NO_USAGE_STATS=1 VLLM_CPU_KVCACHE_SPACE=1 \
 		.venv-vllm/bin/python -m pytest tests/language/in_vllm tests/language/test_batching.py
+
+bench-vllm: .venv-vllm/.ok
+	scratch=$$(mktemp -d)
+	trap 'rm -rf "$$scratch"' EXIT
+	.venv-vllm/bin/python tests/language/in_vllm/tiny_model.py $$scratch/tiny
+	HOME=$$scratch VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m benchmarks.batches $$scratch/tiny
 
 # Some tests break the disk with the kernel's tracer. Without it they are skipped; under CI they fail.
 strace:

@@ -193,7 +193,7 @@ def show(
         print_json(found[0] if seq is not None else found)
         return
     for entry in entries:
-        print(f"{entry.seq:>5}  {entry.kind:<6}  {_line(entry.kind, entry.body)}")
+        print(f"{entry.seq:>5}  {entry.kind:<7}  {_line(entry.kind, entry.body)}")
 
 
 def _line(kind: str, body: dict[str, Any]) -> str:
@@ -205,7 +205,18 @@ def _line(kind: str, body: dict[str, Any]) -> str:
         said += [f"{r['agent']} {r['edge']} refused ({r['reason']})" for r in body["refused"]]
         standings = "/".join(standing["state"] for standing in body["standings"])
         return f"round {body['round']}: {standings}" + "".join(f"; {s}" for s in said)
+    if kind == "answers":
+        told = (_answered(agent, answer) for agent, answer in body["answers"].items())
+        return f"round {body['round']}: " + "; ".join(told)
     return ", ".join(f"{k} {v}" for k, v in body.items() if k in ("status", "counts", "manifest"))
+
+
+def _answered(agent: str, answer: dict[str, Any]) -> str:
+    """What became of all that was asked for one move: `firm_1 malformed, played (931 tokens)`."""
+    outcomes = ", ".join(exchange["outcome"] for exchange in answer["exchanges"])
+    tokens = sum(sum(exchange["tokens"]) for exchange in answer["exchanges"])
+    fallback = ", then the fallback" if answer["fallback"] else ""
+    return f"{agent} {outcomes}{fallback} ({tokens:,} tokens)"
 
 
 def _fine(move: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from institutional.cli import (
     graph,
     learn,
     study,
+    transcript,
 )
 from institutional.cli.guard import check_packages
 from institutional.errors import InstitutionalError
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 experiment.register(app)
 fork.register(app)
+transcript.register(app)
 learn.register(app)
 app.add_typer(graph.app, name="graph")
 app.add_typer(audit.app, name="audit")

@@ -23,6 +23,14 @@ from institutional.experiments.compare_pairs import (
     pair_runs,
 )
 from institutional.experiments.compare_rates import ErrorRates, error_rates
+from institutional.experiments.compare_tiers import (
+    Enforced,
+    Tiers,
+    enforced,
+    enforced_rows,
+    tier_rows,
+    tiers,
+)
 from institutional.experiments.statistics import Array
 from institutional.seeds import derive
 
@@ -81,6 +89,8 @@ class Comparison:
     confidence: float
     effects: tuple[Effect, ...]
     overall: tuple[Effect, ...]
+    tiers: tuple[Tiers, ...]
+    enforced: tuple[Enforced, ...]
     errors: ErrorRates
     invalid: tuple[LeftOut, ...]
     unpaired: tuple[LeftOut, ...]
@@ -118,6 +128,8 @@ class Comparison:
         shown: list[Table] = [
             (f"Over pairings: {between}", self.header, [self._row(e) for e in self.overall]),
             (f"By pairing: {between}", self.header, [self._row(e) for e in self.effects]),
+            ("Runs by tier", *tier_rows(self.tiers)),
+            ("What was enforced", *enforced_rows(self.enforced)),
             ("Errors of the institution", ("rate", "runs", "share [95 %]"), self.rate_rows()),
             ("Invalid runs, not counted", left_out, _listed(self.invalid)),
             ("Runs without a partner, not counted", left_out, _listed(self.unpaired)),
@@ -199,6 +211,8 @@ def compare(
         confidence=confidence,
         effects=tuple(effects),
         overall=tuple(_overall(pairs, measures, estimate)),
+        tiers=tiers(checked, (baseline, treatment)),
+        enforced=enforced(checked, (baseline, treatment)),
         errors=error_rates(checked, regime=treatment, confidence=confidence),
         invalid=tuple(invalid),
         unpaired=tuple(unpaired),

@@ -593,18 +593,20 @@ def fine_words(fine: FineFact) -> str:
     return f"{number(fine.rate)} x {base} = {product}{floor}: {number(fine.fine)}"
 
 
+def measured_words(m: Measurement) -> str:
+    """A comparison with its numbers: `hhi 0.92 is above 0.75; past it in 2 rounds (3, 4) ...`."""
+    verdict = "" if m.past else "not "
+    line = f"{m.signal} {m.value:.6g} is {verdict}{m.operator.replace('_', ' ')} {m.threshold:.6g}"
+    if m.at_least > 1:
+        hits = ", ".join(map(str, m.hits)) or "none"
+        seen = ", ".join(map(str, m.window)) or "none"
+        line += f"; past it in {len(m.hits)} rounds ({hits}) of {seen}; needs {m.at_least}"
+    return line
+
+
 def _evidence_lines(fact: EvidenceFact) -> list[str]:
     lines = [f"  {_yes(fact.holds)}  {fact.name}: {fact.condition}"]
-    for m in fact.measurements:
-        sign = m.operator.replace("_", " ")
-        verdict = "" if m.past else "not "
-        line = f"{m.signal} {m.value:.6g} is {verdict}{sign} {m.threshold:.6g}"
-        if m.at_least > 1:
-            hits = ", ".join(map(str, m.hits)) or "none"
-            seen = ", ".join(map(str, m.window)) or "none"
-            line += f"; past it in {len(m.hits)} rounds ({hits}) of {seen}; needs {m.at_least}"
-        lines.append(f"         {line}")
-    return lines
+    return lines + [f"         {measured_words(m)}" for m in fact.measurements]
 
 
 def _norm_lines(norm: NormFact) -> list[str]:

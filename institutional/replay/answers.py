@@ -8,7 +8,7 @@ That the model was asked what its agent saw is not derived: whoever has the cass
 """
 
 import copy
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from agents.language.answer import Answer, Form, Verdict, read_answer, read_verdict
@@ -19,6 +19,20 @@ from institutional.cassette.reading import Cassette
 from institutional.errors import InstitutionalError
 from institutional.replay.accounts import Reader
 from institutional.replay.parting import ABSENT, Place
+
+
+def forms(core: Core, found: Container[str]) -> dict[str, Form]:
+    """What those of the agents of `core` who are in `found` are asked for."""
+    return {
+        agent: Form(
+            core.words(seat).labels,
+            tuple(core.low[seat].tolist()),
+            tuple(core.high[seat].tolist()),
+            core.capacity,
+        )
+        for seat, agent in enumerate(core.agents)
+        if agent in found
+    }
 
 
 class Conversation:
@@ -34,16 +48,7 @@ class Conversation:
                 raise InstitutionalError(
                     f"the fallback of {agent}, {reader.fallback[:80]!a}, is unknown here"
                 )
-        self._forms = {
-            agent: Form(
-                core.words(seat).labels,
-                tuple(core.low[seat].tolist()),
-                tuple(core.high[seat].tolist()),
-                core.capacity,
-            )
-            for seat, agent in enumerate(core.agents)
-            if agent in found
-        }
+        self._forms = forms(core, found)
         self._last = {agent: list(form.low) for agent, form in self._forms.items()}
         self._moves: dict[str, list[float] | None] = {}  # of the coming round; None: not known
 

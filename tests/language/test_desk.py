@@ -137,7 +137,7 @@ def test_with_every_fault_at_a_tenth_all_is_answered_as_without_faults():
     requests = [request(f"question {n}") for n in range(120)]
     faulty = FaultServer(EVERY_TENTH, storm=3)
     with running(faulty):
-        desk, replies = through(faulty, requests, in_flight=64, retries=20, timeout_s=0.5)
+        desk, replies = through(faulty, requests, in_flight=64, retries=20, timeout_s=1.5)
     sound = numbers(requests)
     spoilt = [r.text for r, good in zip(replies, sound, strict=True) if r.text != good]
 

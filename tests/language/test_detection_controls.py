@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from small_graph import AGENTS, YAML, program, record, small
 
+from agents.q_learning.game import from_briefing
 from environments import presets
 from institutional.deterrence.account import account as deterrence
+from institutional.episode import Table
 from institutional.errors import InstitutionalError
 from institutional.governance.draw import as_text
 from institutional.governance.explain import derive, explain, explain_given
@@ -19,6 +21,7 @@ from institutional.governance.hypothetical import PaperSession, compile_on_paper
 from institutional.governance.institution import Institution, account
 from institutional.governance.loading import load_graph
 from institutional.governance.reading import PublicReading
+from institutional.learning.tables import tabulate
 
 ROOT = Path(__file__).parents[2]
 NEXT = YAML + b"detection: {attribution: next}\n"
@@ -259,6 +262,16 @@ def test_the_account_of_deterrence_refuses_what_it_does_not_reckon_with(name):
 
     with pytest.raises(InstitutionalError, match="does not reckon with detection"):
         deterrence(loaded, presets.make("lin2024"))
+
+
+@pytest.mark.parametrize("name", ["wrong_firm", "by_lot"])
+def test_the_compiled_learners_refuse_what_they_do_not_reckon_with(name):
+    loaded = load_graph(ROOT / f"governance_graphs/controls/{name}.yaml")
+    core = presets.make("lin2024")
+    table = Table(core, loaded)
+
+    with pytest.raises(InstitutionalError, match="the fast engine does not reckon with detection"):
+        tabulate(table.program, core, from_briefing(table.briefing(0), levels=2))
 
 
 def test_a_drawing_in_words_says_how_cases_fall():

@@ -18,6 +18,7 @@ class Entry(NamedTuple):
     factory: str  # module:name, called with the `Model`
     extra: str  # "" where it needs none
     local: bool = False  # whether its models may be folders of this machine
+    apart: bool = False  # whether its packages want an environment of their own
 
 
 BACKENDS = {
@@ -25,9 +26,11 @@ BACKENDS = {
     "transformers": Entry(
         "agents.language.backends.transformers:Transformers", "local", local=True
     ),
-    "vllm": Entry("agents.language.backends.vllm:VLLM", "vllm", local=True),
+    "vllm": Entry("agents.language.backends.vllm:VLLM", "vllm", local=True, apart=True),
     "scripted": Entry("agents.language.backends.scripted:scripted", ""),
 }
+
+_APART = "\n  in an environment of its own, made by uv: see agents/language/backends/README.md"
 
 
 def open_backend(model: Model) -> Backend:
@@ -47,7 +50,7 @@ def open_backend(model: Model) -> Backend:
             raise  # ours, not the user's
         raise BackendError(
             f'the backend "{model.backend}" needs the package {missing.name}, which is missing:'
-            f" pip install 'institutional[{entry.extra}]'"
+            f" pip install 'institutional[{entry.extra}]'{_APART if entry.apart else ''}"
         ) from None
     return cast("Backend", factory(model))
 

@@ -7,6 +7,7 @@ runs with the settings of `ENGINE`.
 
 import gc
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,9 @@ ENGINE: Mapping[str, Any] = {
 }
 """How the engine is made, unless `options: {engine: {...}}` of the model says otherwise."""
 
+_TURN = threading.Lock()
+"""Held while an engine works: what it is at stands in globals of vLLM, one for all engines."""
+
 
 class _Question(NamedTuple):
     prompt: Mapping[str, Any]  # the tokens, in vLLM's form
@@ -50,7 +54,8 @@ class VLLM:
 
     `model.options` are fields of vLLM's `SamplingParams`, and `chat_template_kwargs` as a vLLM
     server takes them, and `engine`: keywords of vLLM's `LLM`. At most `model.in_flight` are
-    answered at once.
+    answered at once. Several models may be open together, but vLLM takes down what they share when
+    the first is closed: close them when none is asked any more.
     """
 
     def __init__(self, model: Model) -> None:
@@ -79,7 +84,7 @@ class VLLM:
     async def close(self) -> None:
         """Finish the batch under way and let go of the model's memory."""
         await self._batcher.close()
-        # Not the engine's own shutdown: it takes down what all engines of a process share.
+        self._llm.llm_engine.engine_core.shutdown()
         del self._llm
         gc.collect()
 
@@ -116,11 +121,12 @@ class VLLM:
         if self._failure:
             raise BackendError(self._failure)
         try:
-            outputs = self._llm.generate(
-                [question.prompt for question in questions],
-                [question.sampling for question in questions],
-                use_tqdm=False,
-            )
+            with _TURN:
+                outputs = self._llm.generate(
+                    [question.prompt for question in questions],
+                    [question.sampling for question in questions],
+                    use_tqdm=False,
+                )
         except VLLMValidationError as error:  # a schema, as a rule; nothing was begun
             raise BackendError(f"{self._name} under vLLM refuses a request: {error}") from error
         except Exception as error:

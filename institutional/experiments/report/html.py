@@ -35,6 +35,11 @@ figcaption { font-size: 13px; color: var(--soft); max-width: 860px; margin-top: 
 pre { background: var(--pale); border: 1px solid var(--line); padding: 10px 12px; font-size: 12px;
   line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { font: 12.5px/1.4 ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+.transcript table { table-layout: fixed; min-width: 980px; width: 100%; font-size: 12px; }
+.transcript td { white-space: pre-line; overflow-wrap: anywhere; }
+.transcript th:nth-child(1) { width: 5%; } .transcript th:nth-child(2) { width: 8%; }
+.transcript th:nth-child(6) { width: 13%; } .transcript th:nth-child(7) { width: 25%; }
+mark { background: #ffedb8; color: inherit; padding: 0 3px; border-radius: 2px; }
 details { margin: 8px 0; } summary { cursor: pointer; color: #0b5a94; font-size: 13.5px; }
 @media print {
   body { padding: 0; font-size: 11pt; } nav { display: none; } h2, h3 { break-after: avoid; }

@@ -25,6 +25,7 @@ from institutional.experiments.report.html import (
     table,
 )
 from institutional.experiments.report.read import Experiment, read_experiment
+from institutional.experiments.report.transcripts import transcripts_part
 from institutional.experiments.report.words import LABELS, capital, code, named, point_name, several
 
 _SOUND = (0, 3)  # VERIFIED, and UNANCHORED: sound as far as one copy can show
@@ -50,6 +51,7 @@ def write_report(
         ("time", "Price and profit gain over time", lambda: drawn.over_time_part(experiment)),
         ("welfare", "Consumer surplus and welfare", lambda: drawn.welfare_part(experiment)),
         ("sanctions", "Sanctions", lambda: drawn.sanctions_part(experiment)),
+        ("transcripts", "Transcripts", lambda: transcripts_part(experiment)),
         ("graph", "Governance graph", lambda: drawn.graphs_part(experiment, graph_svgs or {})),
     ]
     parts += [(key, title, part) for key, title, make in optional if (part := make()) is not None]

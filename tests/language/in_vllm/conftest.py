@@ -30,16 +30,28 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """The folder of a tiny untrained model."""
+def make_model(tmp_path_factory):
+    """Makes the folder of a tiny untrained model; another seed, another model."""
     from tiny_model import make_tiny_model  # noqa: PLC0415 - needs torch: not where all is skipped
 
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny", seed=0)
+    def make(name, seed):
+        return make_tiny_model(tmp_path_factory.mktemp("models") / name, seed=seed)
+
+    return make
 
 
 @pytest.fixture(scope="session")
+def tiny(make_model):
+    """The model that most tests ask."""
+    return make_model("tiny", seed=0)
+
+
+@pytest.fixture(scope="module")
 def backend(tiny):
-    """The tiny model in this process, in full precision: a batch changes no answer then."""
+    """The tiny model in this process, in full precision: a batch changes no answer then.
+
+    For one module only, because an engine does not outlive another that is closed.
+    """
     opened = open_backend(
         Model(
             backend="vllm",

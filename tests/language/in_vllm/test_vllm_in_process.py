@@ -1,24 +1,12 @@
-"""vLLM in this process: what it answers, what it refuses, and how it ends."""
+"""vLLM in this process: what it answers, and what it refuses."""
 
 import asyncio
 import json
-from contextlib import contextmanager
 
 import pytest
 from questions import is_well_formed, question
 
-from agents.language.backends.catalogue import open_backend
 from agents.language.exchange import BackendError, Message
-from agents.language.models import Model
-
-
-@contextmanager
-def opened(folder, **options):
-    backend = open_backend(Model(backend="vllm", model=str(folder), options=options))
-    try:
-        yield backend
-    finally:
-        asyncio.run(backend.close())
 
 
 def ask_together(backend, requests):
@@ -91,30 +79,3 @@ def test_a_schema_that_cannot_be_kept_to_is_refused_and_the_engine_goes_on(backe
         ask_together(backend, [question(1, schema=odd)])
 
     assert ask_together(backend, [question(1)])
-
-
-def test_an_option_that_vllm_does_not_know_is_named(tiny):
-    with opened(tiny, top_q=0.5) as odd, pytest.raises(BackendError, match="top_q"):
-        ask_together(odd, [question(1)])
-
-
-def test_an_option_of_sampling_reaches_vllm(tiny):
-    """Only the likeliest token may be drawn, so the seed no longer matters."""
-    with opened(tiny, top_k=1) as sure:
-        first, second = ask_together(sure, [question(1, seed=1), question(1, seed=2)])
-
-    assert first.text == second.text
-
-
-def test_an_engine_that_failed_says_so_at_once_when_asked_again(tiny):
-    """A real failure: on a CPU vLLM 0.32 cannot read a prompt with a seed in two pieces."""
-    pieces = {"enable_chunked_prefill": True, "max_num_batched_tokens": 64, "max_num_seqs": 16}
-    with opened(tiny, engine=pieces) as broken:
-        for _ in range(2):
-            with pytest.raises(BackendError, match="must be opened again: CPU Generator"):
-                ask_together(broken, [question(1)])
-
-
-def test_a_folder_that_holds_no_model_is_refused_when_it_is_opened(tmp_path):
-    with pytest.raises(BackendError, match="vLLM cannot load"), opened(tmp_path):
-        pass
