@@ -2,7 +2,7 @@
 
 A policy over arms keeps one table row, or one network, per seed, and a batch holds every seed's
 share one after the other: one loop trains them all. With Adam no seed feels another, but for its
-epsilon; the gradient of plain descent is the mean over seeds, so its rate is `seeds` times that of one alone.
+epsilon; plain descent follows the mean over seeds, so its rate is S times that of one alone.
 Needs torch, which is an extra: studies import this when they run, never before.
 
 Shapes: S seeds, A arms, F features, T moments; B = S * each, the first seed's first.
@@ -11,9 +11,11 @@ Shapes: S seeds, A arms, F features, T moments; B = S * each, the first seed's f
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.alignment.bandit import ArmPolicy, tabular
@@ -31,13 +33,13 @@ def streams(seeds: Sequence[int], *names: str | int) -> list[np.random.Generator
 
 
 def drawn(
-    seeds: Sequence[int], *names: str | int, draw: Callable[[np.random.Generator], Array]
-) -> Array:
+    seeds: Sequence[int], *names: str | int, draw: Callable[[np.random.Generator], NDArray[Any]]
+) -> NDArray[Any]:
     """What `draw` makes of each seed's stream `names`, [S, ...]."""
     return np.stack([draw(stream) for stream in streams(seeds, *names)])
 
 
-def tensor(values: Array) -> Tensor:
+def tensor(values: NDArray[Any]) -> Tensor:
     """The same numbers for torch, in double precision where they are real."""
     return torch.from_numpy(np.ascontiguousarray(values))
 
@@ -209,16 +211,26 @@ def gold_at(gold: Array, divergence: Array, budget: float) -> Array:
 
 def every_pair_of(arms: int, seeds: int) -> Batch:
     """All pairs of different arms, once, for each seed."""
-    first, second = torch.triu_indices(arms, arms, offset=1)
-    pairs = torch.stack([first, second], dim=1).repeat(seeds, 1).unsqueeze(-1)
-    return Batch(
-        responses=pairs,
-        mask=torch.ones_like(pairs, dtype=torch.bool),
-        prompts=spread(seeds, each=len(first)),
-    )
+    return _pairs(torch.triu_indices(arms, arms, offset=1).T, seeds)
 
 
-def weighed(batch: Batch, policies: Array) -> Batch:
-    """Each pair as often as two draws from `policies` [S, A] make it, given that they differ."""
-    chances = looked_up(policies)(batch).prod(dim=-1)
-    return replace(batch, weights=chances)
+def every_meeting_of(arms: int, seeds: int) -> Batch:
+    """All ordered pairs of arms, an arm with itself included, for each seed."""
+    return _pairs(torch.cartesian_prod(torch.arange(arms), torch.arange(arms)), seeds)
+
+
+def weighed(batch: Batch, first: Array, second: Array | None = None) -> Batch:
+    """Each pair as often as a draw from `first` and one from `second`, both [S, A], make it.
+
+    The gradient of the batch is then exactly what a sample's is on average. Without a `second`,
+    both are drawn from `first`.
+    """
+    one = looked_up(first)(batch)[:, 0]
+    other = looked_up(first if second is None else second)(batch)[:, 1]
+    return replace(batch, weights=one * other)
+
+
+def _pairs(arms: Tensor, seeds: int) -> Batch:
+    pairs = arms.repeat(seeds, 1).unsqueeze(-1)
+    mask = torch.ones_like(pairs, dtype=torch.bool)
+    return Batch(responses=pairs, mask=mask, prompts=spread(seeds, each=len(arms)))

@@ -86,3 +86,12 @@ def test_every_pair_is_weighed_by_how_often_two_draws_make_it():
 
     assert pairs.responses[:3, :, 0].tolist() == [[0, 1], [0, 2], [1, 2]]
     assert_allclose(pairs.weights, [0.15, 0.1, 0.06, 0.01, 0.08, 0.08])
+
+
+def test_meetings_are_ordered_and_weighed_by_who_draws_which():
+    meetings = lab.every_meeting_of(2, 1)
+
+    weighed = lab.weighed(meetings, np.array([[0.9, 0.1]]), np.array([[0.4, 0.6]]))
+
+    assert weighed.responses[:, :, 0].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert_allclose(weighed.weights, [0.36, 0.54, 0.04, 0.06])
