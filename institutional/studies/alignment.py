@@ -21,9 +21,12 @@ from torch import Tensor, nn
 from agents.alignment.bandit import ArmPolicy, tabular
 from agents.alignment.bandit import prompts as seeds_of
 from agents.alignment.batch import Batch
-from agents.alignment.sources import Drawn, Judge
+from agents.alignment.method import Method
+from agents.alignment.references import geometric
+from agents.alignment.sources import Drawn, Judge, Sampler
 from agents.alignment.train import Step
 from environments.contract import Array
+from institutional.errors import InstitutionalError
 from institutional.seeds import derive
 
 
@@ -132,6 +135,24 @@ class Seeded:
             thrown = self._dice(len(spoken)).unsqueeze(-1) * edges[:, -1:]
             arms = (thrown >= edges).sum(dim=-1, keepdim=True)
             return Drawn(arms, torch.ones_like(arms, dtype=torch.bool), spoken.gather(-1, arms))
+
+
+def answering(
+    method: Method, policy: ArmPolicy, reference: ArmPolicy, dice: Dice
+) -> Sequence[Sampler]:
+    """Whoever answers for `method`, with dice of each seed's own."""
+    if method.samplers is None:
+        raise InstitutionalError(f"{method.name} learns from fixed data: nobody answers")
+
+    def mixed(share: float) -> Sampler:
+        return Seeded(
+            lambda batch: geometric(
+                policy.distribution(batch), reference.distribution(batch), share=share
+            ),
+            dice,
+        )
+
+    return method.samplers(Seeded(policy.distribution, dice), mixed)
 
 
 def tossed(probability: Callable[[Batch], Tensor], dice: Dice) -> Judge:

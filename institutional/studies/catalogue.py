@@ -11,6 +11,8 @@ NAMES = (
     "waltman_kaymak2008",
     "lin2024_learners",
     "copg2024",
+    "online_ipo2024",
+    "mnpo2025",
 )
 """One module of this package each, with its record as `STUDY`."""
 
