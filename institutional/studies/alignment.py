@@ -9,7 +9,7 @@ Shapes: S seeds, A arms, F features, T moments; B = S * each, the first seed's f
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -166,6 +166,20 @@ def tossed(probability: Callable[[Batch], Tensor], dice: Dice) -> Judge:
     return judge
 
 
+def shuffled(data: Batch, seeds: Sequence[int], *names: str | int, each: int) -> Iterator[Batch]:
+    """Batches of `each` examples of every seed, each epoch in an order of its own, without end.
+
+    `data` holds equally many examples of every seed, the first seed's first.
+    """
+    examples = len(data.responses) // len(seeds)
+    rngs = streams(seeds, *names)
+    first = np.arange(len(seeds))[:, np.newaxis] * examples
+    while True:
+        order = first + np.stack([rng.permutation(examples) for rng in rngs])
+        for start in range(0, examples - each + 1, each):
+            yield data.picked(tensor(order[:, start : start + each].reshape(-1)))
+
+
 def looked_up(values: Array) -> Callable[[Batch], Tensor]:
     """The values [S, A] of a batch's arms, [B, K], where prompts are seeds."""
     known = tensor(values)
@@ -207,9 +221,11 @@ def watched(
 def best_within(gold: Array, divergence: Array, budget: float) -> Array:
     """The most gold at any moment whose divergence is within `budget`, [T, S] to [S].
 
-    The first moment is the reference, with no divergence: something is always within.
+    The first moment is the reference itself: something is always within.
     """
-    return np.asarray(np.where(divergence <= budget, gold, -np.inf).max(axis=0))
+    within = divergence <= budget
+    within[0] = True  # its divergence is zero but for rounding
+    return np.asarray(np.where(within, gold, -np.inf).max(axis=0))
 
 
 def gold_at(gold: Array, divergence: Array, budget: float) -> Array:

@@ -13,6 +13,8 @@ NAMES = (
     "copg2024",
     "online_ipo2024",
     "mnpo2025",
+    "online_offline2024",
+    "osp2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 

@@ -1,5 +1,7 @@
 """What the studies of alignment share: seeds that do not feel each other, and curves read right."""
 
+from itertools import islice
+
 import numpy as np
 import torch
 from numpy.testing import assert_allclose
@@ -95,3 +97,15 @@ def test_meetings_are_ordered_and_weighed_by_who_draws_which():
 
     assert weighed.responses[:, :, 0].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert_allclose(weighed.weights, [0.36, 0.54, 0.04, 0.06])
+
+
+def test_an_epoch_shows_every_example_of_a_seed_once_in_its_own_order():
+    data = single(torch.arange(12).reshape(12, 1), prompts=torch.tensor([0] * 6 + [1] * 6))
+
+    epoch = list(islice(lab.shuffled(data, [3, 4], "order", each=3), 2))
+
+    for batch in epoch:
+        assert batch.prompts.tolist() == [0] * 3 + [1] * 3
+    orders = torch.cat([batch.responses[:, 0, 0].reshape(2, 3) for batch in epoch], dim=1)
+    assert orders.sort(dim=1).values.tolist() == [[*range(6)], [*range(6, 12)]]
+    assert (orders[0] != orders[1] - 6).any()
