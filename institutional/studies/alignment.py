@@ -69,6 +69,26 @@ def rows(policy: ArmPolicy, seeds: int) -> Array:
         return np.asarray(policy.distribution(asked).exp().numpy())
 
 
+class LinearSideBySide(nn.Module):
+    """One direction per seed, zero at first, for all its arms: seeds [B] to scores [B, A].
+
+    Arms that look alike move together, which no table can show.
+    """
+
+    def __init__(self, features: Array) -> None:
+        """`features` [S, A, F]."""
+        super().__init__()
+        self.register_buffer("features", tensor(features))
+        self.directions = nn.Parameter(
+            torch.zeros(features.shape[0], features.shape[2], dtype=torch.float64)
+        )
+
+    def forward(self, which: Tensor) -> Tensor:
+        """Scores of all arms of the seeds `which` [B]."""
+        scores = torch.einsum("saf,sf->sa", self.get_buffer("features"), self.directions)
+        return scores[which]
+
+
 class SideBySide(nn.Module):
     """One network of tanh layers per seed, side by side: features [B, F] to scores [B, A]."""
 

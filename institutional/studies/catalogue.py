@@ -15,6 +15,7 @@ NAMES = (
     "mnpo2025",
     "online_offline2024",
     "osp2024",
+    "trpa2025",
 )
 """One module of this package each, with its record as `STUDY`."""
 

@@ -251,7 +251,7 @@ STUDY = Study(
     ),
     does_not_show=(
         "Generalisation: arms share no parameters, so an answer never seen is never changed.",
-        "That offline data are worse and not just slower: with four times the steps they catch up.",
+        "That offline data are worse and not just slower: at four times the steps they are ahead.",
         "Own answers as the cause below one nat: the reference asked in rounds is as far behind.",
         "A learnt proxy of the judge, which the paper's two sides share.",
         "That the gap closes or stays with more offline data.",

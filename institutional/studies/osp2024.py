@@ -220,8 +220,8 @@ STUDY = Study(
     " which hard labels drive to infinite margins; several ranked pairs beat one of best and"
     " worst.",
     miniature=f"{ARMS} arms, rewards standard normal, uniform reference, beta {BETA:g}; all 66"
-    f" pairs in every step of Adam at 0.05. The judge errs by {NOISE} nats on each pair. Strengths are"
-    f" its probabilities; a leaning judge adds {LEAN:g} nat to what it is shown first.",
+    f" pairs in every step of Adam at 0.05. The judge errs by {NOISE} nats on each pair. Strengths"
+    f" are its probabilities; a leaning judge adds {LEAN:g} nat to what it is shown first.",
     predictions=(
         Prediction(
             quantity=f"{SOFT}: {KL}",

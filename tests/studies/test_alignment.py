@@ -109,3 +109,12 @@ def test_an_epoch_shows_every_example_of_a_seed_once_in_its_own_order():
     orders = torch.cat([batch.responses[:, 0, 0].reshape(2, 3) for batch in epoch], dim=1)
     assert orders.sort(dim=1).values.tolist() == [[*range(6)], [*range(6, 12)]]
     assert (orders[0] != orders[1] - 6).any()
+
+
+def test_a_direction_of_its_own_scores_each_seeds_arms():
+    features = np.array([[[1.0, 0], [0, 1]], [[2.0, 0], [0, 2]]])
+    scores = lab.LinearSideBySide(features)
+    with torch.no_grad():
+        scores.directions.copy_(torch.tensor([[1.0, 3], [5, 7]]))
+
+    assert scores(torch.tensor([1, 0])).tolist() == [[10, 14], [1, 3]]
