@@ -248,12 +248,15 @@ def best_within(gold: Array, divergence: Array, budget: float) -> Array:
     return np.asarray(np.where(within, gold, -np.inf).max(axis=0))
 
 
-def gold_at(gold: Array, divergence: Array, budget: float) -> Array:
+def gold_at(gold: Array, divergence: Array, budget: float | Array) -> Array:
     """Gold where the divergence first reaches `budget`, between moments by a line, [T, S] to [S].
+
+    One budget for all seeds, or [S] one for each.
 
     Not a number for a seed that never gets there: nothing can be compared at that divergence.
     """
-    there = divergence >= budget
+    budgets = np.broadcast_to(budget, gold.shape[1:])
+    there = divergence >= budgets
     found = np.full(gold.shape[1], np.nan)
     for seed in np.flatnonzero(there.any(axis=0)):
         at = int(there[:, seed].argmax())
@@ -261,9 +264,14 @@ def gold_at(gold: Array, divergence: Array, budget: float) -> Array:
             found[seed] = gold[0, seed]
             continue
         low, high = divergence[at - 1, seed], divergence[at, seed]
-        share = (budget - low) / (high - low)
+        share = (budgets[seed] - low) / (high - low)
         found[seed] = (1 - share) * gold[at - 1, seed] + share * gold[at, seed]
     return found
+
+
+def reached(values: Array) -> Array:
+    """The values of the seeds that have one: where the others never got is no measurement."""
+    return np.asarray(values[np.isfinite(values)])
 
 
 def every_pair_of(arms: int, seeds: int) -> Batch:

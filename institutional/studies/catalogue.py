@@ -16,6 +16,7 @@ NAMES = (
     "online_offline2024",
     "osp2024",
     "trpa2025",
+    "salsa2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 

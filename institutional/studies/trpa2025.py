@@ -92,7 +92,7 @@ def run(seeds: Sequence[int], *, batches: int = BATCHES, exact_steps: int = EXAC
             f"{name}, {kind}: nats at the end": spent[name, kind][-1],
         }
     return Outcome(
-        measured=measured,
+        measured={name: lab.reached(values) for name, values in measured.items()},
         table={
             "method": [name for name, _ in paths for _ in seeds],
             "policy": [kind for _, kind in paths for _ in seeds],

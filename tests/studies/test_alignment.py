@@ -26,10 +26,14 @@ def test_the_best_gold_is_looked_for_within_the_budget():
 def test_gold_at_a_divergence_lies_on_the_line_between_moments():
     """0.6 lies halfway from 0.4 to 0.8, and at six tenths of the way to 1."""
     assert_allclose(lab.gold_at(GOLD, NATS, 0.6), [0.75, 1.8])
+    assert_allclose(lab.gold_at(GOLD, NATS, np.array([0.6, 2.0])), [0.75, 5])
 
 
 def test_nothing_is_compared_where_a_seed_never_gets():
-    assert np.isnan(lab.gold_at(GOLD, NATS, 1.5)).tolist() == [True, False]
+    found = lab.gold_at(GOLD, NATS, 1.5)
+
+    assert np.isnan(found).tolist() == [True, False]
+    assert lab.reached(found).tolist() == [4]
 
 
 def test_a_table_starts_as_the_policies_it_is_given():
