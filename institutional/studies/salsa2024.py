@@ -305,7 +305,7 @@ STUDY = Study(
         "Large networks, whose fine-tunings lie in one basin for reasons small ones need not have.",
         "Other shares than one half, or more than two in the soup.",
     ),
-    seeds=10,
+    seeds=30,
     quick_seeds=5,
     run=run,
     needs_torch=True,

@@ -294,7 +294,7 @@ STUDY = Study(
         "A trust region that binds: the authors' weight of 0.001 is kept.",
         "That the bound of the paper's theorem holds: only its consequence is looked at.",
     ),
-    seeds=10,
+    seeds=30,
     quick_seeds=5,
     run=run,
     needs_torch=True,
