@@ -206,8 +206,7 @@ def drawn(at: Sequence[int], curves: Mapping[str, Array]) -> Figure:
     ):
         shown = {name: curves[name][1:] for name in names}
         drawing.curves(axes, at[1:], shown, labels=("steps", KL + ", nats"))
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        drawing.logarithmic(axes, "x", "y")
     left.set_title("Labels on all pairs", loc="left")
     right.set_title("Which pairs, and in which order they are shown", loc="left")
     return figure
