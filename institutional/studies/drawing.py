@@ -1,11 +1,12 @@
 """Panels that the studies of pricing share. Nothing here computes a statistic."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from environments.contract import Array
 from institutional.experiments.report.style import GRID, INK, REGIME_COLOURS, SOFT
@@ -110,6 +111,29 @@ def scatter(
         axes.plot(
             x, y, _DOTS[place], color=REGIME_COLOURS[place], markersize=4, alpha=0.7, label=name
         )
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.legend(loc="best")
+
+
+def logarithmic(axes: Axes, *which: Literal["x", "y"]) -> None:
+    """Logarithmic axes, with plain numbers at powers of ten: figures do not parse formulas."""
+    for name in which:
+        axes.set(**{f"{name}scale": "log"})
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def curves(
+    axes: Axes, x: Sequence[float] | Array, arms: Mapping[str, Array], *, labels: tuple[str, str]
+) -> None:
+    """Each arm's mean over seeds [T, S] against `x` [T], the middle half of seeds behind it."""
+    for place, (name, values) in enumerate(arms.items()):
+        colour, style = REGIME_COLOURS[place % len(REGIME_COLOURS)], _STYLES[place % 3]
+        low, high = np.quantile(values, (0.25, 0.75), axis=1)
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(x, values.mean(axis=1), color=colour, linestyle=style, linewidth=1.4, label=name)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.legend(loc="best")
