@@ -47,6 +47,7 @@ BOUNDS = (16, 64, 256, 1000)
 REALISTIC = 64  # the default of a model, and what hosted accounts allow
 HOSTED_S = 1.0  # what a hosted model takes for an answer, or longer
 MARKETS = 1000
+ROUNDS = 20  # enough that a run is more than its beginning and its end
 FEW = 8  # requests that a local model answers one after the other
 MOST_MS = 1.0
 LEAST_BUSY = 0.9
@@ -245,7 +246,7 @@ def cpu_per_call(markets: Markets, server: Server) -> list[Target]:
 
 def busy(markets: Markets, server: Server, bound: int) -> list[Target]:
     """How busy 1,000 markets keep the server, in terms of as many callers of a bare client."""
-    cost, folder = markets.play(server, markets=MARKETS, rounds=6, bound=bound)
+    cost, folder = markets.play(server, markets=MARKETS, rounds=ROUNDS, bound=bound)
     requests = bodies(folder, server)
     bare = server.timed(lambda: by_aiohttp(server.url, requests, bound))
     ratio = cost.rate / bare.rate

@@ -7,12 +7,12 @@ r"""What a model was asked and answered in one run, as lines of `<run>/cassette.
 Every line is canonical JSON with one newline. A text of `LONG` characters or more, and every
 schema, is stored once, on a line before the first that refers to it by its SHA-256.
 
-A ledger names an exchange by its address: HMAC-SHA-256, under the key in the header, of the
-canonical JSON of place, request and reply with all texts in full. So the log of a run, given away
-without the cassette, reveals nothing of what was said: nobody without the key can even test a
-guess. Erasing the whole file leaves just that. Erasing or replacing single lines of it is no
-redaction: the key still tests guesses at what was there, and a reader refuses what refers to a
-text that is gone.
+A ledger names an exchange by its address: HMAC-SHA-256, under the key in the header, of the line
+without the address; the texts are bound by their digests. So the log of a run, given away without
+the cassette, reveals nothing of what was said: nobody without the key can even test a guess.
+Erasing the whole file leaves just that. Erasing or replacing single lines of it is no redaction:
+the key still tests guesses at what was there, and a reader refuses what refers to a text that is
+gone.
 """
 
 import hashlib
@@ -52,46 +52,56 @@ class Exchange(NamedTuple):
 
 def address(key: bytes, place: Place, exchange: Exchange) -> str:
     """The name by which a ledger knows this exchange, 64 hexadecimal digits."""
-    whole = {
-        "place": list(place),
-        "request": exchange.request.as_json(),
-        "reply": exchange.reply.as_json(),
-    }
-    return hmac.new(key, canonical.encode(whole), hashlib.sha256).hexdigest()
+    return _named(key, canonical.encode(_stored(place, exchange)[0]))
 
 
-def lines(key: bytes, place: Place, exchange: Exchange, known: set[bytes]) -> tuple[bytes, str]:
+def _named(key: bytes, stored: bytes) -> str:
+    return hmac.new(key, stored, hashlib.sha256).hexdigest()
+
+
+def _stored(place: Place, exchange: Exchange) -> tuple[dict[str, Any], dict[str, str]]:
+    """The exchange as it is stored, and the texts it refers to by their SHA-256 in hex."""
+    texts: dict[str, str] = {}
+
+    def by_digest(text: str) -> dict[str, str]:
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        texts[digest] = text
+        return {"sha256": digest}
+
+    request = exchange.request.as_json()
+    request["messages"] = [
+        [m.role, m.content if len(m.content) < LONG else by_digest(m.content)]
+        for m in exchange.request.messages
+    ]
+    request["schema"] = by_digest(canonical.encode(request["schema"]).decode())
+    whole = {"place": list(place), "request": request, "reply": exchange.reply.as_json()}
+    return whole, texts
+
+
+def lines(key: bytes, place: Place, exchange: Exchange, known: set[str]) -> tuple[bytes, str]:
     """The exchange as it is stored, after the texts that are not `known` yet (and are now).
 
     With them the address. Raises LedgerError for what cannot be stored and read back.
     """
-    texts: list[bytes] = []
-
-    def kept(text: str) -> str | dict[str, str]:
-        return text if len(text) < LONG else stored(text)
-
-    def stored(text: str) -> dict[str, str]:
-        digest = hashlib.sha256(text.encode())
-        if digest.digest() not in known:
-            known.add(digest.digest())
-            texts.append(_line({"sha256": digest.hexdigest(), "text": text}))
-        return {"sha256": digest.hexdigest()}
-
-    name = address(key, place, exchange)  # first: it refuses what has no canonical form
-    request = exchange.request.as_json()
-    request["messages"] = [[m.role, kept(m.content)] for m in exchange.request.messages]
-    request["schema"] = stored(canonical.encode(request["schema"]).decode())
-    whole = {
-        "address": name,
-        "place": list(place),
-        "request": request,
-        "reply": exchange.reply.as_json(),
-    }
-    return b"".join([*texts, _line(whole)]), name
+    whole, texts = _stored(place, exchange)
+    stored = canonical.encode(whole)
+    name = _named(key, stored)
+    new = [
+        _bounded(b'{"sha256":"%b","text":%b}\n' % (digest.encode(), canonical.encode_text(text)))
+        for digest, text in texts.items()
+        if digest not in known
+    ]
+    known.update(texts)
+    # The first name in the order of a canonical object.
+    line = _bounded(b'{"address":"%b",%b\n' % (name.encode(), stored[1:]))
+    return b"".join([*new, line]), name
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    data = canonical.encode(value) + b"\n"
+    return _bounded(canonical.encode(value) + b"\n")
+
+
+def _bounded(data: bytes) -> bytes:
     if len(data) > MAX_LINE:
         raise LedgerError(f"a line of {len(data)} bytes; {MAX_LINE} are allowed")
     return data
@@ -133,7 +143,8 @@ def parse_line(
         } if not more and not isinstance(round_, bool) and not isinstance(attempt, bool):
             place = Place(agent, round_, attempt)
             exchange = Exchange(_request(request, texts), _reply(reply))
-            if not hmac.compare_digest(name, address(key, place, exchange)):
+            rest = {"place": value["place"], "request": request, "reply": reply}
+            if not hmac.compare_digest(name, _named(key, canonical.encode(rest))):
                 raise LedgerError(f"the exchange at {said(place)} was altered")
             return place, exchange, name
     raise LedgerError("neither a text nor an exchange")

@@ -30,7 +30,7 @@ class Cassette:
     header: Header
     exchanges: Mapping[Place, Exchange]
     addresses: Mapping[Place, str]
-    texts: frozenset[bytes]  # SHA-256 of every text that is stored
+    texts: frozenset[str]  # SHA-256 in hex of every text that is stored
     end: int  # bytes up to the last whole line
 
 
@@ -71,9 +71,7 @@ def read_cassette(folder: Path) -> Cassette | None:
         ) from None
     if header is None:
         return None
-    return Cassette(
-        header, exchanges, addresses, frozenset(bytes.fromhex(digest) for digest in texts), end
-    )
+    return Cassette(header, exchanges, addresses, frozenset(texts), end)
 
 
 def _whole_lines(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -75,7 +75,7 @@ class Recorder:
         """
         self._path = folder / FILE_NAME
         self._ask, self._before, self._replaying = ask, before, replaying
-        self._known: set[bytes] = set()
+        self._known: set[str] = set()
         self._recorded: dict[Place, tuple[Exchange, str]] = {}
         self._taken: dict[str, list[Taken]] = {}
         self._dirty = False

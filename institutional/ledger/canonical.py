@@ -35,6 +35,17 @@ def encode(value: Any) -> bytes:
         return _reference(value)
 
 
+def encode_text(text: str) -> bytes:
+    """Return the canonical bytes of a text alone, on which both encoders always agree.
+
+    Raises LedgerError for a lone surrogate.
+    """
+    try:
+        return orjson.dumps(text)
+    except TypeError as error:
+        raise LedgerError(f"cannot be written as canonical JSON: {error}") from error
+
+
 def encode_and_read(value: Any) -> tuple[bytes, Any]:
     """Return the canonical bytes of `value` and what a strict reader makes of them.
 

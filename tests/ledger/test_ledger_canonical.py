@@ -172,6 +172,19 @@ def test_the_fast_spelling_is_the_reference_spelling(value):
 
 
 @settings(max_examples=1000)
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]))
+    | st.text('\x00\x1f\x7f\x80\u2028\ud7ff\ue000"\\/', max_size=9)
+)
+def test_a_text_alone_is_spelt_as_the_reference_spells_it(text):
+    assert canonical.encode_text(text) == rfc8785.dumps(text)
+
+
+def test_half_a_surrogate_pair_is_no_text():
+    with pytest.raises(LedgerError, match="surrogate"):
+        canonical.encode_text("\ud800")
+
+
 @given(ANYTHING, st.data())
 def test_a_changed_byte_is_refused_unless_the_reference_would_write_it(value, data):
     stored = bytearray(canonical.encode(value))
