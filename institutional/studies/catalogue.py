@@ -13,6 +13,7 @@ NAMES = (
     "copg2024",
     "online_ipo2024",
     "mnpo2025",
+    "ranking2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 
