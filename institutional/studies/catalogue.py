@@ -14,6 +14,7 @@ NAMES = (
     "online_ipo2024",
     "mnpo2025",
     "ranking2024",
+    "cpo2026",
 )
 """One module of this package each, with its record as `STUDY`."""
 
