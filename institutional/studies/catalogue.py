@@ -15,6 +15,7 @@ NAMES = (
     "mnpo2025",
     "ranking2024",
     "cpo2026",
+    "rdpo2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 
