@@ -16,6 +16,7 @@ NAMES = (
     "ranking2024",
     "cpo2026",
     "rdpo2024",
+    "repo2025",
 )
 """One module of this package each, with its record as `STUDY`."""
 
