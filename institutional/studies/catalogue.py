@@ -17,6 +17,7 @@ NAMES = (
     "cpo2026",
     "rdpo2024",
     "repo2025",
+    "rpo2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 
