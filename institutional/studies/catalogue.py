@@ -18,6 +18,7 @@ NAMES = (
     "rdpo2024",
     "repo2025",
     "rpo2024",
+    "power2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 
