@@ -19,6 +19,7 @@ NAMES = (
     "repo2025",
     "rpo2024",
     "power2024",
+    "crm2025",
 )
 """One module of this package each, with its record as `STUDY`."""
 
