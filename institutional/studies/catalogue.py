@@ -20,6 +20,7 @@ NAMES = (
     "rpo2024",
     "power2024",
     "crm2025",
+    "ra_dpo2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 
