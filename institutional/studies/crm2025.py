@@ -1,8 +1,8 @@
 """Two reward models that choose each other's examples forget the flipped ones; sorting spoils it.
 
-Each model memorises its data if it is let: of all labels it believes 94 % of the flipped ones, which
-is more than the pilot that set the bands can have done. What is compared is who chooses the batch's examples: nobody, the
-model itself, its peer; and in what order batches come.
+Each model memorises its data if it is let: it ends up believing 94 % of the flipped labels, more
+than the pilot that set the bands can have. What is compared is who chooses the batch's examples
+(nobody, the model itself, its peer) and in what order batches come.
 """
 
 from collections.abc import Callable, Mapping, Sequence
