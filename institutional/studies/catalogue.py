@@ -17,6 +17,14 @@ NAMES = (
     "osp2024",
     "trpa2025",
     "salsa2024",
+    "ranking2024",
+    "cpo2026",
+    "rdpo2024",
+    "repo2025",
+    "rpo2024",
+    "power2024",
+    "crm2025",
+    "ra_dpo2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 
