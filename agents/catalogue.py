@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.checks import suggestion
 from agents.contract import Agent, AgentError, Briefing
+from agents.language.player import LanguageAgent
 from agents.policies.entries import network, network_learner
 from agents.q_learning.learner import QLearner
 from agents.scripted.best_reply import BestReply
@@ -137,6 +138,12 @@ _ENTRIES = (
         files=("file",),
         fixed={"method": "reinforce"},
         description="Learns any action from rewards alone, a network improved by REINFORCE.",
+    ),
+    Entry(
+        name="language",
+        factory=LanguageAgent,
+        description="Asks a language model, which reads the market and the rules in words.",
+        reads_text=True,
     ),
 )
 

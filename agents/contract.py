@@ -57,7 +57,15 @@ class Words:
     labels: tuple[str, ...]  # names of the A numbers of an action, fit for JSON keys
     terms: Mapping[str, float] = field(default_factory=dict)  # one's own: unit costs, capacity
     told: Callable[[Observation], Mapping[str, float]] = lambda _: {}
-    """The last public record as one's own labelled numbers: price, own quantity, share, profit."""
+    """The last public record as one's own labelled numbers, the same labels in every round:
+    price, own quantity, share; `profit` is the round's, from which who reads keeps a total."""
+
+
+class Inspection(NamedTuple):
+    """Who is shown every plan before it is played, and how often it may be changed."""
+
+    model: str  # its name in the experiment
+    rejections: int  # after each of which there may be another plan
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class Briefing:
     graph: PublicGraph | None = None
     words: Words | None = None  # None where the environment has no words for its numbers
     rules: str = ""  # the text of the regime for who reads: a constitution, or the graph in words
+    inspection: Inspection | None = None  # who holds plans against `rules` before they are played
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from agents.checks import require_within
-from agents.contract import Agent, Array, Briefing, Learner, Observation
+from agents.contract import Agent, AgentError, Array, Briefing, Learner, Observation, Reader
 
 TREMBLE_STREAM = 1  # keeps the noise independent of an agent's own draws from the same seed
 
@@ -54,6 +54,11 @@ class Trembling:
 
     def __init__(self, agent: Agent, briefing: Briefing, *, tremble: float) -> None:
         require_within("tremble", tremble, 0, math.inf)
+        if isinstance(agent, Reader):
+            raise AgentError(
+                "an agent that reads does not tremble: what it plays is what it answered\n"
+                "  leave `tremble` out; a model varies by its temperature"
+            )
         self.agent = agent
         self._sd = tremble
         self._low = briefing.low[briefing.seat]

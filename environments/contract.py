@@ -50,6 +50,17 @@ class Benchmark(NamedTuple):
     meaning: str
 
 
+class Words(NamedTuple):
+    """A market in words, for one seat: what a participant who reads is told of it."""
+
+    setting: str  # what the market is and what is decided in it, a paragraph
+    labels: tuple[str, ...]  # names of the A numbers of an action, fit for JSON keys
+    terms: Mapping[str, float]  # one's own: unit costs
+    told: Callable[[Record], Mapping[str, float]]
+    """The last public record (without M) as one's own labelled numbers, the same labels in every
+    round; `profit` is the round's, from which who reads keeps a running total."""
+
+
 class Core(Protocol):
     """The rules of one market as pure functions over [M, ...] arrays, and what is known of it."""
 
@@ -103,6 +114,9 @@ class Core(Protocol):
 
     def settle(self, actions: Array, shock: Array) -> Record:
         """Return the public record of one round for `actions` [M, N, A] and `shock` [M, K]."""
+
+    def words(self, seat: int) -> Words:
+        """The market as the agent in `seat` is told of it; nothing of demand or of its rivals."""
 
     def profits(self, record: Record) -> Array:
         """Each agent's reward in the round of `record`, [M, N]."""

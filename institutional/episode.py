@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agents import catalogue
-from agents.contract import Agent, Briefing
+from agents.contract import Agent, Briefing, Inspection, Words
 from environments.contract import Array, Core, Mask, Record, UnplayableError
 from environments.market import Market
 from environments.shocks import quiet
@@ -46,10 +46,19 @@ class Table:
     """A market and, if there is one, its institution: where agents take their seats.
 
     Compiling, solving the benchmarks and rehearsing happen once per table, not once per run.
+    `rules` is the regime's text for agents that read, `inspection` who holds their plans to it.
     """
 
-    def __init__(self, core: Core, loaded: LoadedGraph | None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        loaded: LoadedGraph | None,
+        *,
+        rules: str = "",
+        inspection: Inspection | None = None,
+    ) -> None:
         self.core = core
+        self._rules, self._inspection = rules, inspection
         self._quiet = quiet(core)
         self.program: Program | None = None
         self._reading: PublicReading | None = None
@@ -80,6 +89,9 @@ class Table:
             best_reply=core.best_reply,
             profit=lambda actions: core.profits(core.settle(actions[None], self._quiet))[0],
             graph=self._reading,
+            words=Words(*core.words(seat)),
+            rules=self._rules,
+            inspection=self._inspection,
         )
 
     def seat(self, seats: Sequence[Seat]) -> dict[str, Agent]:

@@ -12,8 +12,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from environments import checks
-from environments.bertrand import benchmarks, measures, rules, signals
-from environments.contract import Array, Benchmark, Mask, Record, Signal, UnplayableError
+from environments.bertrand import benchmarks, measures, rules, signals, words
+from environments.contract import (
+    Array,
+    Benchmark,
+    Mask,
+    Record,
+    Signal,
+    UnplayableError,
+    Words,
+)
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,10 @@ class Bertrand:
     def settle(self, actions: Array, shock: Array) -> Record:  # noqa: ARG002 - part of the contract
         """`prices` [M, N, 1], `quantities` [M, N] and `profits` [M, N] of one round."""
         return rules.settle(actions, self.terms)
+
+    def words(self, seat: int) -> Words:
+        """The market as the firm in `seat` is told of it; see `words`."""
+        return words.words(seat, self.costs[seat])
 
     def profits(self, record: Record) -> Array:
         """Each firm's profit in the round of `record`, [M, N]."""

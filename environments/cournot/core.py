@@ -15,8 +15,16 @@ import numpy as np
 
 from environments import checks
 from environments.arrays import total
-from environments.contract import Array, Benchmark, Mask, Record, Signal, UnplayableError
-from environments.cournot import benchmarks, measures, rules, signals
+from environments.contract import (
+    Array,
+    Benchmark,
+    Mask,
+    Record,
+    Signal,
+    UnplayableError,
+    Words,
+)
+from environments.cournot import benchmarks, measures, rules, signals, words
 from environments.shocks import Shock
 
 
@@ -206,6 +214,15 @@ class Cournot:
         if cost is not None:
             cost = cost.reshape(*((1, 1) if of_cost == 1 else self.shape), -1)
         return rules.settle(actions, self.terms, demand, cost)
+
+    def words(self, seat: int) -> Words:
+        """The market as the firm in `seat` is told of it; see `words`."""
+        return words.words(
+            seat,
+            self.costs[seat],
+            capacity=self.capacity,
+            costs_vary=self.cost_shock is not None,
+        )
 
     def profits(self, record: Record) -> Array:
         """Each firm's profit in the round of `record`, [M, N]."""

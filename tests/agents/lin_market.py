@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agents.contract import Briefing, Rehearsal
+from agents.contract import Briefing, Rehearsal, Words
+from agents.language.backends.scripted import Scripted
+from agents.language.models import Model
+from agents.language.rules_of_thumb import climber
 
 COSTS = np.array([[40.0, 50.0], [50.0, 40.0]])
 
@@ -49,6 +52,16 @@ def briefing(seat=0, graph=None, **changes):
         best_reply=best_reply,
         profit=profit,
         graph=graph,
+        words=Words(
+            setting="Every firm decides how much of A and B to bring to market.",
+            labels=("quantity_A", "quantity_B"),
+            terms={"cost_A": COSTS[seat][0], "cost_B": COSTS[seat][1]},
+            told=lambda seen: {
+                "quantity_A": seen["quantities"][seat][0],
+                "quantity_B": seen["quantities"][seat][1],
+                "profit": profit(seen["quantities"])[seat],
+            },
+        ),
     )
     return replace(facts, **changes)
 
@@ -92,8 +105,15 @@ class WarnThenSanction:
 
 
 def play(players, *, rounds, graph=None, seed=0):
-    """Everybody's actions, [rounds, 2, 2]; learners learn their profit."""
+    """Everybody's actions, [rounds, 2, 2]; learners learn their profit, readers ask a climber."""
+    model = Scripted(climber)
+
+    async def ask(_, request):
+        return await model.answer(request)
+
     for seat, player in enumerate(players):
+        if hasattr(player, "connect"):
+            player.connect(ask, {name: Model(backend="scripted") for name in player.asks})
         player.reset(seed + seat)
     standings = np.zeros(2, dtype=np.int64)
     actions = np.zeros((2, 2))

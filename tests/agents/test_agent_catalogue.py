@@ -6,7 +6,7 @@ from lin_market import ACTIONS, WarnThenSanction, briefing, observations, play
 
 import agents
 from agents.catalogue import AGENTS, make
-from agents.contract import AgentError
+from agents.contract import AgentError, Reader
 from agents.tremble import Trembling
 
 README = (Path(agents.__file__).parent / "README.md").read_text()
@@ -40,6 +40,14 @@ def test_the_innocents_are_those_that_never_collude():
         "best_reply",
         "random",
         "planner",
+    }
+
+
+def test_who_reads_text_hears_notices_and_nobody_else_does():
+    made = {name: make(name, briefing()) for name in AGENTS}
+
+    assert {name for name, agent in made.items() if isinstance(agent, Reader)} == {
+        name for name, entry in AGENTS.items() if entry.reads_text
     }
 
 

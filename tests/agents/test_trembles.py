@@ -57,7 +57,10 @@ def test_trembles_have_the_size_asked_for_and_leave_nothing_at_nothing():
     assert (path[:, 0, 1] == 0).all()
 
 
-@pytest.mark.parametrize("name", AGENTS)
+TREMBLES = [name for name, entry in AGENTS.items() if not entry.reads_text]
+
+
+@pytest.mark.parametrize("name", TREMBLES)
 def test_every_agent_trembles_by_its_seed_and_by_nothing_else(name):
     def run(seed):
         agents = [make(name, briefing(seat), tremble=0.1) for seat in (0, 1)]
@@ -67,7 +70,7 @@ def test_every_agent_trembles_by_its_seed_and_by_nothing_else(name):
     assert (run(3) != run(9)).any()
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", TREMBLES)
 def test_reset_makes_an_agent_as_good_as_new(name):
     agents = [make(name, briefing(seat), tremble=0.1) for seat in (0, 1)]
 
@@ -79,6 +82,11 @@ def test_a_trembling_learner_still_learns():
     play(agents, rounds=5)
 
     assert (agents[0].agent.values != agents[0].agent.values[0]).any()
+
+
+def test_an_agent_that_reads_does_not_tremble_because_its_answer_is_what_it_plays():
+    with pytest.raises(AgentError, match="leave `tremble` out"):
+        make("language", briefing(), tremble=0.1)
 
 
 @pytest.mark.parametrize("tremble", [-0.1, float("nan")])
