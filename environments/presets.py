@@ -14,6 +14,7 @@ from environments.bertrand.core import Bertrand
 from environments.contract import Core
 from environments.cournot.core import Cournot
 from environments.market import Market
+from environments.preference_games.pool import Pool
 from environments.shocks import Shock
 
 Shape = Shock | Mapping[str, Any] | None
@@ -115,6 +116,20 @@ def _calvano2020(*, firms: int = 2, rounds: int = 50) -> Core:
     return Bertrand(quality=(2.0,) * firms, costs=(1.0,) * firms, rounds=rounds)
 
 
+def _tampering(
+    *,
+    policies: int = 4,
+    gain: float = 1.2,
+    harm: float = 8.0,
+    natural: float = 0.3,
+    audited: int | None = 32,
+    rounds: int = 50,
+) -> Core:
+    return Pool(
+        policies=policies, gain=gain, harm=harm, natural=natural, audited=audited, rounds=rounds
+    )
+
+
 _LIN = "Lin et al. 2024, arXiv:2410.00031, section 3"
 
 PRESETS: Mapping[str, Preset] = {
@@ -153,11 +168,17 @@ PRESETS: Mapping[str, Preset] = {
         "price competition with logit demand, for tabular learners with memory",
         "Calvano et al. 2020, AER 110(10), doi:10.1257/aer.20190623",
     ),
+    "tampering": Preset(
+        _tampering,
+        "policies whose good answers carry a bias, which training on preferences spreads",
+        "mechanism of arXiv:2605.27355 (alignment tampering); the numbers are ours",
+    ),
 }
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Core]] = {
     Cournot.name: Cournot.from_config,
     Bertrand.name: Bertrand.from_config,
+    Pool.name: Pool.from_config,
 }
 
 
@@ -210,8 +231,11 @@ def data_sheet(name: str, **overrides: Any) -> dict[str, Any]:
         "benchmarks": {
             point: {
                 "actions": b.actions.tolist(),
-                "prices": b.record["prices"][0].tolist(),
-                "profits": b.record["profits"][0].tolist(),
+                **{
+                    field: b.record[field][0].tolist()
+                    for field in ("prices", "profits")
+                    if field in b.record
+                },
                 "consumer_surplus": b.consumer_surplus,
                 "welfare": b.welfare,
                 "meaning": b.meaning,

@@ -32,6 +32,7 @@ ENFORCEMENT = (
 """What the institution did in a run; null where there is none."""
 
 MEASURED_PER_ROUND = ("price", "delta", "consumer_surplus", "welfare", "profit")
+"""Of these, the ones that the environment measures: where nothing is sold there is no price."""
 
 
 def scores(
@@ -107,7 +108,7 @@ def per_round(
     active = unsuspended(program, rulings, len(rounds))[0]
     return {
         "round": list(range(len(rounds))),
-        **{name: each[name].tolist() for name in MEASURED_PER_ROUND},
+        **{name: each[name].tolist() for name in MEASURED_PER_ROUND if name in each},
         "fines": [float(sum(m.get("fine", 0.0) for m in r["moves"])) for r in told],
         "suspended": [int(not free) for free in active],
         "cases": [len(r["cases"]) for r in told],

@@ -18,6 +18,12 @@ from institutional.learning.tables import tabulate
 
 GRAPHS = sorted((Path(__file__).parents[1] / "governance_graphs").glob("*.yaml"))
 ROUNDS = 120
+MARKETS = {
+    "cournot": ("lin2024", 3, {}),
+    "bertrand": ("calvano2020", 5, {}),
+    "tampering": ("tampering", 3, {"policies": 2, "audited": None}),
+}
+"""Of each environment a market without shocks, and how finely its actions are gridded."""
 
 
 def both(core, loaded, *, seed, levels=4, memory=1, beta=0.02):
@@ -58,9 +64,8 @@ def assert_same(governed, fast, agents, outcome):
 @pytest.mark.parametrize("memory", [0, 1, 2])
 def test_every_shipped_graph_decides_alike_in_both_engines(path, memory):
     loaded = load_graph(path)
-    market = "calvano2020" if loaded.graph.environment == "bertrand" else "lin2024"
-    core = presets.make(market, rounds=ROUNDS)
-    levels = 3 if market == "lin2024" else 5
+    market, levels, changes = MARKETS[loaded.graph.environment]
+    core = presets.make(market, rounds=ROUNDS, **changes)
     assert_same(*both(core, loaded, seed=memory, levels=levels, memory=memory))
 
 

@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from agents.q_learning.sessions import train
 from environments import presets
 from institutional.errors import InstitutionalError
+from institutional.governance.loading import load_graph
 from institutional.learning.cells import Task, burden, play
 from institutional.learning.conduct import CONDUCT, conduct
 from institutional.learning.control import Burden, controlled
@@ -266,7 +267,12 @@ def test_the_threshold_lies_where_delta_has_half_fallen():
 def test_the_shipped_study_plays_every_graph_that_fits():
     plan = load_plan(ROOT / "runs/learners.yaml")
 
-    graphs = [path.stem for path in (ROOT / "governance_graphs").glob("*.yaml")]
+    markets = {market.core.name for market in plan.markets.values()}
+    graphs = [
+        path.stem
+        for path in (ROOT / "governance_graphs").glob("*.yaml")
+        if load_graph(path).graph.environment in markets
+    ]
     listed = {path.stem for path in map(Path, _graphs(plan))}
     assert listed == set(graphs)
     played = {(cell.market, cell.institution) for cell in plan.cells()}

@@ -81,7 +81,8 @@ def ground_truth(preset: str) -> list[Scenario]:
     if "market_division" in points:
         offences = {"division": [points["market_division"]], **offences}
     if core.capacity is None:
-        offences["turns"] = _price_turns(core, points["joint_monopoly"])
+        if "prices" in core.fields:  # else nobody can sell alone
+            offences["turns"] = _price_turns(core, points["joint_monopoly"])
     else:
         firms, goods = core.low.shape
         sold = points["joint_monopoly"].sum(axis=0)
@@ -124,9 +125,10 @@ def feasible(core: Core, actions: Array) -> Array:
 def _noisy(
     core: Core, kind: str, intent: Intent, *, innocent: bool, levels: Sequence[float] = NOISE
 ) -> Iterator[Scenario]:
+    shaken = core.shocks(0).shape[1] > 0
     for noise in levels:
         name = f"{kind} ±{noise:.0%}" if noise else kind
-        yield Scenario(name, kind, innocent, core, intent, noise)
+        yield Scenario(name, kind, innocent, core, intent, noise, by_chance=shaken)
 
 
 def _repliers(preset: str, core: Core) -> Iterator[Scenario]:
@@ -140,10 +142,10 @@ def _repliers(preset: str, core: Core) -> Iterator[Scenario]:
         intent=_partial_best_reply(core),
         noise=REPLY_NOISE,
     )
-    sd = SHOCK_SIZE * float(core.benchmarks()["nash"].record["prices"].mean())
     for what in ("demand", "cost"):
         if f"{what}_shock" not in presets.PRESETS[preset].overrides:
             continue
+        sd = SHOCK_SIZE * float(core.benchmarks()["nash"].record["prices"].mean())
         shocks = (Shock(sd, SHOCK_PERSISTENCE, "common"), Shock(sd, SHOCK_PERSISTENCE, "private"))
         for shock in shocks:
             shaken = presets.make(preset, **{f"{what}_shock": shock})

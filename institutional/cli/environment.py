@@ -42,17 +42,19 @@ def show(name: Annotated[str, typer.Argument(help="A preset.")], as_json: Json =
         return
     print(f"{name}: {sheet['description']}\n  source: {sheet['source']}")
     print("  can be changed: " + ", ".join(f"{k} ({v})" for k, v in sheet["overrides"].items()))
+    # A game whose agents sell nothing has no prices.
+    told = [key for key in ("prices", "profits") if key in sheet["benchmarks"]["nash"]]
     rows = [
         [
             point,
-            *(", ".join(f"{x:.2f}" for x in b[key]) for key in ("prices", "profits")),
+            *(", ".join(f"{x:.2f}" for x in b[key]) for key in told),
             f"{b['consumer_surplus']:.2f}",
             f"{b['welfare']:.2f}",
             "; ".join(", ".join(f"{x:.2f}" for x in row) for row in b["actions"]),
         ]
         for point, b in sheet["benchmarks"].items()
     ]
-    header = ["benchmark", "prices", "profits", "consumer surplus", "welfare", "actions by agent"]
+    header = ["benchmark", *told, "consumer surplus", "welfare", "actions by agent"]
     print_table("\nBenchmarks, per round", header, rows)
     rows = [
         [signal, s["unit"], f"{_bound(s['low'])} to {_bound(s['high'])}", s["meaning"]]

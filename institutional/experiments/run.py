@@ -161,7 +161,11 @@ def _described(plan: Plan, command: str) -> dict[str, Any]:
         },
         "benchmarks": {
             name: {
-                "price": float(np.mean(point.record["prices"])),
+                **(
+                    {"price": float(np.mean(point.record["prices"]))}
+                    if "prices" in point.record
+                    else {}
+                ),
                 "profit": float(core.profits(point.record).mean()),
                 "consumer_surplus": point.consumer_surplus,
                 "welfare": point.welfare,

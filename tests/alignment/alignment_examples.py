@@ -56,9 +56,10 @@ LIST = single(
     scores=numbers([2.0, 1.0, 0.0]),
     objectives=torch.stack([numbers([2.0, 1.0, 0.0]), numbers([0.0, 0.0, 1.0])]),
 )
-LEVELS = replace(LIST, scores=numbers([-1.0, -2.0, -2.0]))
 STALE = replace(LIST, behaviour=LIST.policy - numbers([[0.09531017980432493], [0.0], [0.0]]))
 """The first answer has become 1.1 times as likely as when it was drawn."""
+LEVELS = replace(STALE, scores=numbers([-1.0, -2.0, -2.0]))
+"""One correct answer and two wrong ones, for methods that read levels."""
 TAUGHT = replace(
     single(torch.tensor([[0, 1]]), policy=numbers([0.5, 0.5]).log(), scores=numbers([2.0, 0.0])),
     logits=torch.zeros(1, 2, 1, 2, dtype=torch.float64),

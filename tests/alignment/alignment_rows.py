@@ -339,8 +339,8 @@ ROWS = {
     ),
     "trpa": Row(
         batch=LEVELS,
-        settings={"beta": 1.0},
-        loss=(ls(2.5 * 1) + ls(2.5 * 2)) / 2,
+        settings={"beta": 1.0, "kl": 0.5},
+        loss=(ls(2.5 * 1) + ls(2.5 * 2)) / 2 + 0.5 * (1 / 1.1 + log(1.1) - 1) / 3,
         pushes=(1, -1, -1),
         same=ex.reordered,
         limit=Limit(
@@ -383,8 +383,9 @@ ROWS = {
     ),
     "grpo": Row(
         batch=STALE,
-        settings={"floor": 0.0},
-        loss=-(1.1 * 1 + 1 * 0 + 1 * -1) / 3,
+        settings={"floor": 0.0, "beta": 0.5},
+        # the reference's log-odds are -1, 0 and 1: exp(a) - a - 1 is 1 / e, 0 and e - 2
+        loss=-(1.1 * 1 + 1 * 0 + 1 * -1) / 3 + 0.5 * (exp(-1) + exp(1) - 2) / 3,
         pushes=(1, 0, -1),
         same=ex.in_cents,
         limit=Limit(

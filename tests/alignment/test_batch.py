@@ -1,5 +1,7 @@
 """A batch is looked over once, and what is wrong with it is said in one message."""
 
+import importlib
+import sys
 from dataclasses import replace
 
 import pytest
@@ -152,3 +154,12 @@ def test_picking_prompts_by_index_or_mask():
 
     assert_close(by_index.history, batch.history[:, [1, 3]])
     assert_close(by_mask.policy, by_index.policy)
+
+
+def test_without_the_extra_one_message_says_how_to_install_it(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("agents.alignment")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(AgentError, match=r"pip install 'institutional\[train\]'"):
+        importlib.import_module("agents.alignment.methods")

@@ -117,3 +117,10 @@ def test_duel_of_whole_sequences_has_the_gradient_of_the_true_objective():
     sampled = torch.autograd.grad(losses.sum(), [first, second])
 
     assert_close(sampled, exact)
+
+
+def test_policy_that_drew_the_answers_gets_no_gradient():
+    behaviour = numbers(-1.0, -2.0).requires_grad_()
+    mask = torch.tensor([True, True])
+
+    assert not pg.sequence_log_ratio(numbers(-1.5, -2.1), behaviour, mask).requires_grad

@@ -17,6 +17,7 @@ from agents.policies.saving import Policy, Sight, save
 from institutional.errors import InstitutionalError
 from institutional.experiments.compare import compare
 from institutional.experiments.plan import load_plan
+from institutional.experiments.report.page import write_report
 from institutional.experiments.run import Progress, execute, run_experiment
 from institutional.experiments.sealing import declare
 from institutional.governance.loading import load_graph
@@ -123,6 +124,33 @@ def test_every_run_is_audited_and_every_governed_one_replayed(specification, tmp
         ("institutional", ["exact"]),
         ("ungoverned", ["not-applicable"]),
     ]
+
+
+def test_a_game_in_which_nothing_is_sold_runs_replays_and_is_reported(tmp_path):
+    """Four policies under the institution against tampering: no price anywhere, and no fault."""
+    path = tmp_path / "tampering.yaml"
+    path.write_text(f"""
+format: institutional.experiment/1
+name: tampering
+environment: {{preset: tampering, rounds: 15}}
+regimes:
+  ungoverned: {{}}
+  institutional: {{graph: {ROOT}/governance_graphs/tampering.yaml}}
+pairings:
+  one: [price_fixer, planner, planner, planner]
+seeds: 2
+comparison: {{measures: [spread, delta, welfare]}}
+""")
+    run_experiment(path, tmp_path / "out", jobs=1)
+    results = pl.read_parquet(tmp_path / "out/results.parquet")
+    governed = results.filter(regime="institutional")
+    table = pl.read_parquet(tmp_path / "out/institutional-one-0000/rounds.parquet")
+
+    assert results["valid"].all()
+    assert set(governed["replay"]) == {"exact"}
+    assert governed["spread"].max() < results.filter(regime="ungoverned")["spread"].min()
+    assert "price" not in table.columns
+    assert ">spread<" in write_report(tmp_path / "out").read_text()
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.8, 0.999])
