@@ -1,6 +1,8 @@
 """The frame that every paper's study is put into, with studies made up for the purpose."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +10,10 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
+from agents.contract import AgentError
 from institutional.errors import InstitutionalError
 from institutional.studies import catalogue
-from institutional.studies.report import carry_out
+from institutional.studies.report import carry_out, overview, write_overview
 from institutional.studies.study import Estimate, Outcome, Prediction, Study, estimate, judge
 
 EFFECT = Prediction(quantity="gain", low=0.2, high=0.4, no_effect=0.0, source="table 1")
@@ -120,6 +123,35 @@ def test_a_folder_that_cannot_be_written_is_one_message(tmp_path):
 
     with pytest.raises(InstitutionalError, match="cannot be written"):
         carry_out(made_up(0.3), range(5)).write(tmp_path / "file")
+
+
+def test_one_table_holds_every_prediction_of_every_study(tmp_path):
+    found, missing = carry_out(made_up(0.3), range(20)), carry_out(made_up(0.0), range(20))
+
+    path = write_overview([found, missing], tmp_path)
+
+    table = overview([found, missing])
+    assert [row[:2] for row in table] == [["made_up", "gain"], ["made_up", "placebo"]] * 2
+    assert [row[4] for row in table] == ["reproduced", "null", "null, not as predicted", "null"]
+    assert [row[3] for row in table[:2]] == ["0.2 to 0.4", "-0.1 to 0.1"]
+    assert path.name == "all.md"
+    assert "| gain | " + " | ".join(table[0][2:5]) + " |" in path.read_text()
+
+
+def test_no_study_needs_torch_to_be_listed():
+    program = (
+        "import sys\nfrom institutional.studies import catalogue\n"
+        "for name in catalogue.NAMES: catalogue.study(name)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_study_that_needs_torch_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(AgentError, match=r"pip install 'institutional\[train\]'"):
+        carry_out(replace(made_up(0.3), needs_torch=True), range(5))
 
 
 def test_an_unknown_study_is_named_with_its_neighbour():

@@ -84,6 +84,16 @@ def trpa(batch: Batch, *, beta: float, emphasis: float, top: float, kl: float) -
     return paired + kl * average(drift, batch.mask).mean(dim=-1)
 
 
+def unanchored(batch: Batch, *, beta: float) -> Tensor:
+    """REINFORCE on R - beta h as it is, without a baseline.
+
+    On responses of another policy its stationary point moves with the zero of the rewards; a
+    baseline of one's own is a shift of the scores.
+    """
+    rewards = scores(batch) - beta * log_ratios(batch).detach()
+    return reinforce(log_probs(batch), log_probs(batch), rewards).mean(dim=-1)
+
+
 def rloo(batch: Batch, *, beta: float) -> Tensor:
     """REINFORCE on R - beta h with the prompt's other responses as baseline."""
     rewards = scores(batch) - beta * log_ratios(batch).detach()

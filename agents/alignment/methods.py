@@ -267,6 +267,17 @@ _ROWS = (
     ),
     # Pairs without a reference.
     Method(
+        name="sft",
+        loss=pairs.sft,
+        reads=ALONE,
+        defaults_from="no setting",
+        paper=Paper(
+            "Training Language Models to Follow Instructions with Human Feedback",
+            "arXiv:2203.02155",
+            "section 3.5, supervised fine-tuning",
+        ),
+    ),
+    Method(
         name="cpo_contrastive",
         loss=pairs.cpo_contrastive,
         reads=ALONE,
@@ -520,6 +531,19 @@ _ROWS = (
             "Contrastive Policy Gradient: Aligning LLMs on Sequence-Level Scores",
             "arXiv:2406.19185",
             "contrastive objective, squared form",
+        ),
+    ),
+    Method(
+        name="reinforce",
+        loss=lists.unanchored,
+        reads=REFERRED,
+        samplers=partial(itself, count=4),
+        defaults={"beta": 0.05},
+        defaults_from="as rloo",
+        paper=Paper(
+            "Simple Statistical Gradient-Following Algorithms",
+            "https://doi.org/10.1007/BF00992696",
+            "REINFORCE, baseline zero",
         ),
     ),
     Method(

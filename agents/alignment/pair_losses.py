@@ -160,6 +160,11 @@ def bco_memory(batch: Batch, *, beta: float, origin: Tensor, seen: Tensor) -> di
     return {"origin": origin + (rewards - origin).sum() / total, "seen": total}
 
 
+def sft(batch: Batch) -> Tensor:
+    """NLL of response 0 per token: a demonstration, whatever else is in the batch."""
+    return -mean_log_probs(batch)[:, 0]
+
+
 def cpo_contrastive(batch: Batch, *, beta: float, alpha: float) -> Tensor:
     """Reference-free logistic plus `alpha` times the preferred answer's NLL per token.
 

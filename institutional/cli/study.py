@@ -95,19 +95,28 @@ def run(
 
     Example: institutional study run calvano2020 --quick
     """
+    from agents.policies.entries import require_torch
     from institutional.studies import catalogue
-    from institutional.studies.report import carry_out
+    from institutional.studies.report import carry_out, overview, write_overview
 
+    studies = [catalogue.study(each) for each in (catalogue.NAMES if name == ALL else [name])]
+    if any(study.needs_torch for study in studies):
+        require_torch()  # before the first hour of work, not after it
     reports = []
-    for each in catalogue.NAMES if name == ALL else [name]:
-        study = catalogue.study(each)
+    for study in studies:
         count = seeds or (study.quick_seeds if quick else study.seeds)
-        print(f"{each}: {count} seeds", file=sys.stderr)
+        print(f"{study.name}: {count} seeds", file=sys.stderr)
         report = carry_out(study, range(seed, seed + count))
         paths = report.write(out)
         reports.append(report)
         if not as_json:
             _print(report, paths)
+    if name == ALL:
+        overall = write_overview(reports, out)
+        if not as_json:
+            header = ["study", "quantity", "measured [95 %]", "band", "verdict", "seconds"]
+            print_table("All studies", header, overview(reports))
+            print(f"\n{overall}")
     if as_json:
         print_json([r.as_data() for r in reports] if name == ALL else reports[0].as_data())
     raise typer.Exit(0 if not any(report.surprises for report in reports) else 1)
@@ -127,33 +136,28 @@ def _print(report: "Report", paths: list[Path]) -> None:
 
 
 def _measured(finding: "Finding") -> list[str]:
+    from institutional.studies.report import band, verdict
+
     value, prediction = finding.estimate, finding.prediction
-    verdict: str = finding.verdict or ""
-    if finding.surprises:
-        verdict += ", not as predicted"
     return [
         finding.quantity,
         f"{value.value:.4g}",
         f"{value.low:.4g} to {value.high:.4g}",
         str(value.n),
-        "" if prediction is None else _band(prediction),
-        verdict,
+        "" if prediction is None else band(prediction),
+        verdict(finding),
     ]
 
 
 def _predicted(prediction: "Prediction") -> list[str]:
+    from institutional.studies.report import band
+
     number = "" if prediction.number is None else f"{prediction.number:g}"
     return [
         prediction.quantity,
-        _band(prediction),
+        band(prediction),
         prediction.direction,
         number,
         prediction.fixed,
         prediction.source,
     ]
-
-
-def _band(prediction: "Prediction") -> str:
-    if prediction.low == prediction.high:
-        return f"{prediction.low:g}"
-    return f"{prediction.low:g} to {prediction.high:g}"

@@ -5,7 +5,15 @@ from importlib import import_module
 from institutional.errors import InstitutionalError, suggestion
 from institutional.studies.study import Study
 
-NAMES = ("calvano2020", "calvano2020_robustness", "waltman_kaymak2008", "lin2024_learners")
+NAMES = (
+    "calvano2020",
+    "calvano2020_robustness",
+    "waltman_kaymak2008",
+    "lin2024_learners",
+    "copg2024",
+    "online_ipo2024",
+    "mnpo2025",
+)
 """One module of this package each, with its record as `STUDY`."""
 
 

@@ -115,6 +115,20 @@ def scatter(
     axes.legend(loc="best")
 
 
+def curves(
+    axes: Axes, x: Sequence[float] | Array, arms: Mapping[str, Array], *, labels: tuple[str, str]
+) -> None:
+    """Each arm's mean over seeds [T, S] against `x` [T], the middle half of seeds behind it."""
+    for place, (name, values) in enumerate(arms.items()):
+        colour, style = REGIME_COLOURS[place % len(REGIME_COLOURS)], _STYLES[place % 3]
+        low, high = np.quantile(values, (0.25, 0.75), axis=1)
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(x, values.mean(axis=1), color=colour, linestyle=style, linewidth=1.4, label=name)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.legend(loc="best")
+
+
 def forest(
     axes: Axes,
     rows: Sequence[tuple[str, float, float, float]],

@@ -87,6 +87,7 @@ class Study:
     seeds: int  # repetitions that the bands were fixed for
     quick_seeds: int  # enough to see that everything works, in seconds
     run: Callable[[Sequence[int]], Outcome]
+    needs_torch: bool = False  # its module is imported without; `run` is not
 
 
 class Finding(NamedTuple):

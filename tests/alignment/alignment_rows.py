@@ -153,6 +153,12 @@ ROWS = {
         loss=ls(1 - 0.25) + ls(1 + 0.25),
         same=ex.rebased,
     ),
+    "sft": Row(
+        loss=1,
+        pushes=(1, 0),
+        same=ex.other_reference,
+        limit=Limit(other="orpo", others={"beta": 0.0}),
+    ),
     "cpo_contrastive": Row(
         settings={"beta": 0.5, "alpha": 1.0},
         loss=ls(0.5) + 1,
@@ -358,6 +364,21 @@ ROWS = {
         same=ex.richer,
         limit=Limit(
             other="ipo", settings={"beta": 0.2}, others={"tau": 0.1}, batch=PAIR, scale=0.1
+        ),
+    ),
+    "reinforce": Row(
+        batch=LIST,
+        settings={"beta": 0.0},
+        loss=-(2 * -1 + 1 * -2 + 0 * -3) / 3,
+        pushes=(1, 1, 0),
+        same=ex.other_reference,
+        limit=Limit(
+            other="rloo",
+            settings={"beta": 0.5},
+            others={"beta": 0.5},
+            # rewards and log-ratios that already average to zero
+            batch=ex.replace(LIST, scores=numbers([1.0, 0.0, -1.0])),
+            scale=2 / 3,
         ),
     ),
     "rloo": Row(
