@@ -22,6 +22,7 @@ from agents.alignment.bandit import ArmPolicy, tabular
 from agents.alignment.bandit import prompts as seeds_of
 from agents.alignment.batch import Batch
 from agents.alignment.method import Method
+from agents.alignment.optimizers import Adam
 from agents.alignment.references import geometric
 from agents.alignment.sources import Drawn, Judge, Sampler
 from agents.alignment.train import Step
@@ -249,6 +250,32 @@ def weighed(batch: Batch, first: Array, second: Array | None = None) -> Batch:
     one = looked_up(first)(batch)[:, 0]
     other = looked_up(first if second is None else second)(batch)[:, 1]
     return replace(batch, weights=one * other)
+
+
+def apart(method: Method, seeds: int) -> Method:
+    """`method` with every seed's share of a batch as a batch of its own.
+
+    For losses that mean over their batch, as KTO's baseline and MaxMin's worst group do. Of a
+    method without memory.
+    """
+
+    def loss(batch: Batch, **settings: Any) -> Tensor:
+        shares = torch.arange(len(batch.responses)).reshape(seeds, -1)
+        return torch.cat([method.loss(batch.picked(share), **settings) for share in shares])
+
+    return replace(method, loss=loss)
+
+
+def fitted(
+    parameters: Sequence[Tensor], loss: Callable[[], Tensor], *, rate: float, steps: int
+) -> None:
+    """Descend from `loss`, one number for all seeds, `steps` steps of Adam: reward models."""
+    optimizer = Adam(parameters, rate=rate)
+    for _ in range(steps):
+        found = loss()
+        optimizer.zero_grad()
+        found.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
 
 
 def _pairs(arms: Tensor, seeds: int) -> Batch:

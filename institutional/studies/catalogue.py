@@ -13,6 +13,8 @@ NAMES = (
     "copg2024",
     "online_ipo2024",
     "mnpo2025",
+    "rps2025",
+    "maxmin2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 

@@ -95,3 +95,26 @@ def test_meetings_are_ordered_and_weighed_by_who_draws_which():
 
     assert weighed.responses[:, :, 0].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert_allclose(weighed.weights, [0.36, 0.54, 0.04, 0.06])
+
+
+def test_each_seed_is_a_batch_of_its_own_where_a_loss_means_over_the_batch():
+    """Worst of groups by seed: the second group's rewards for one, the first's for the other."""
+    policy = lab.table(np.full((2, 2), 0.5))
+    objectives = torch.tensor([[[1.0, 1], [-9, 0]], [[0, 0], [1, 1]]], dtype=torch.float64)
+    batch = single(
+        torch.tensor([[0, 1], [0, 1]]), prompts=torch.tensor([0, 1]), objectives=objectives
+    )
+    row = lab.apart(method("maxmin").using(beta=0.0), 2)
+
+    next(steps(row, policy, [batch], Adam(policy.parameters(), rate=0.1), reference=policy))
+
+    assert lab.rows(policy, 2)[0].tolist() == [0.5, 0.5]  # nothing to choose by
+    assert lab.rows(policy, 2)[1, 1] > 0.5
+
+
+def test_fitting_finds_the_least_of_a_parabola():
+    number = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+
+    lab.fitted([number], lambda: (number - 3).square().sum(), rate=0.1, steps=300)
+
+    assert_allclose(number.item(), 3, atol=1e-3)
