@@ -15,6 +15,7 @@ NAMES = (
     "mnpo2025",
     "rps2025",
     "maxmin2024",
+    "lipo2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 

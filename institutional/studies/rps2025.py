@@ -142,7 +142,7 @@ STUDY = Study(
     name="rps2025",
     paper="Robust Preference Selection 2025, arXiv:2510.20498",
     claim="For directions beyond the training data, the best of one answer to each of k"
-    " neighbouring directions beats the best of k answers to the direction itself, without training.",
+    " neighbouring directions beats the best of k answers to the direction itself, untrained.",
     miniature=f"An answer to a direction has that direction's two attributes, plus noise {NOISE};"
     f" beyond {COVERED:g} degrees their norm fades by e every {FADES:g} degrees. k = {COUNT},"
     f" {TRIALS} comparisons per seed, both sides chosen by the true value. Noise and fading were"
