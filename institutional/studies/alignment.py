@@ -252,6 +252,23 @@ def weighed(batch: Batch, first: Array, second: Array | None = None) -> Batch:
     return replace(batch, weights=one * other)
 
 
+def blocks(features: Array) -> Tensor:
+    """Features [S, X, A, F] for one linear policy of all seeds, [S X, A, S F].
+
+    Each seed's stand in a block of their own, with zeros in the others', so that seeds share no
+    weight.
+    """
+    seeds, prompts, arms, wide = features.shape
+    own = np.einsum("sxaf,st->sxatf", features, np.eye(seeds))
+    return tensor(own.reshape(seeds * prompts, arms, seeds * wide))
+
+
+def by_block(policy: ArmPolicy, seeds: int) -> Array:
+    """The weights of a policy over `blocks`, each seed's own, [S, F]."""
+    weights: Tensor = next(policy.parameters()).detach()
+    return np.asarray(weights.reshape(seeds, -1).numpy())
+
+
 def apart(method: Method, seeds: int) -> Method:
     """`method` with every seed's share of a batch as a batch of its own.
 

@@ -16,6 +16,7 @@ NAMES = (
     "rps2025",
     "maxmin2024",
     "lipo2024",
+    "pro2023",
 )
 """One module of this package each, with its record as `STUDY`."""
 

@@ -15,8 +15,6 @@ from institutional.studies import drawing
 from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from agents.alignment.batch import Batch
 
 LISTS, HELD_OUT = 100, 500
@@ -130,11 +128,7 @@ def labels_of(reward: Array, scale: float) -> Array:
 
 
 def _directions(row: str, batch: "Batch", features: Array, steps: int) -> Array:
-    """The scorer that each seed learns, [S, F].
-
-    One linear policy for all: each seed's features stand in a block of their own, with zeros in
-    the others', so that no weight is shared.
-    """
+    """The linear scorer that each seed learns, [S, F]; blocks keep seeds' weights apart."""
     from itertools import repeat
 
     from agents.alignment.bandit import linear
@@ -144,9 +138,7 @@ def _directions(row: str, batch: "Batch", features: Array, steps: int) -> Array:
     from agents.alignment.train import train
     from institutional.studies import alignment as lab
 
-    seeds, wide = features.shape[0], features.shape[-1]
-    blocks = np.einsum("slif,st->slitf", features, np.eye(seeds))
-    policy = linear(lab.tensor(blocks.reshape(-1, features.shape[2], seeds * wide)))
+    policy = linear(lab.blocks(features))
     train(
         method(row).using(beta=BETA),
         policy,
@@ -154,8 +146,7 @@ def _directions(row: str, batch: "Batch", features: Array, steps: int) -> Array:
         Adam(policy.parameters(), rate=RATE),
         reference=frozen(policy),
     )
-    learnt: Tensor = next(policy.parameters()).detach()
-    return np.asarray(learnt.reshape(seeds, wide).numpy())
+    return lab.by_block(policy, len(features))
 
 
 def _measured(lists: tuple[Array, Array], directions: Array, scale: float) -> dict[str, Array]:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.testing import assert_allclose
 
+from agents.alignment.bandit import linear
 from agents.alignment.batch import single
 from agents.alignment.methods import method
 from agents.alignment.optimizers import Adam
@@ -118,3 +119,14 @@ def test_fitting_finds_the_least_of_a_parabola():
     lab.fitted([number], lambda: (number - 3).square().sum(), rate=0.1, steps=300)
 
     assert_allclose(number.item(), 3, atol=1e-3)
+
+
+def test_blocks_keep_the_weights_of_seeds_apart():
+    """Two seeds, one list of two arms each, one feature: the other seed's column is zero."""
+    features = np.array([[[[1.0], [2.0]]], [[[3.0], [4.0]]]])
+
+    policy = linear(lab.blocks(features))
+    next(policy.parameters()).data.copy_(torch.tensor([5.0, 7.0]))
+
+    assert lab.blocks(features).tolist() == [[[1, 0], [2, 0]], [[0, 3], [0, 4]]]
+    assert lab.by_block(policy, 2).tolist() == [[5], [7]]
