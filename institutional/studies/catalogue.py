@@ -17,6 +17,7 @@ NAMES = (
     "maxmin2024",
     "lipo2024",
     "pro2023",
+    "pal2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 

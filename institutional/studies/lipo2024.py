@@ -189,7 +189,7 @@ def drawn(
     for axes, (kind, found, what) in zip(panels, views, strict=True):
         rows = [(name, *estimate(got[what])[:3]) for name, got in found.items()]
         pilots = [PILOTS[name] if what == TOP else None for name in found]
-        drawing.forest(axes, rows, references=pilots, label=what)  # type: ignore[arg-type]
+        drawing.forest(axes, rows, references=pilots, label=what)
         axes.set_title(kind, loc="left")
     return figure
 

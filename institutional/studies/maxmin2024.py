@@ -14,7 +14,7 @@ from environments.contract import Array
 from environments.preference_games.bandits import optimum
 from environments.preference_games.games import fitted_rewards
 from environments.preference_games.groups import Groups
-from environments.preference_games.labels import Camps, draw_pairs, label, preference_of
+from environments.preference_games.labels import Camps, Ids, draw_pairs, label, preference_of
 from institutional.studies import drawing
 from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
@@ -80,7 +80,7 @@ def _pooled(share: float) -> Array:
     return groups.utilities(groups.pooled())
 
 
-def _endless(camps: Array) -> Array:
+def _endless(camps: Ids) -> Array:
     """Utilities [G] of the best policy for the one reward that fits what people choose on average.
 
     Log-odds of a mixture are less than the mixture of log-odds: that reward is flatter than the
@@ -92,7 +92,7 @@ def _endless(camps: Array) -> Array:
     return _groups(0.8).utilities(policy[np.newaxis])
 
 
-def _learnt(seeds: Sequence[int], camps: Array, steps: int) -> tuple[Array, Array, Array]:
+def _learnt(seeds: Sequence[int], camps: Ids, steps: int) -> tuple[Array, Array, Array]:
     """Share of people sorted right [S], utilities [S, G] by one learnt reward and by MaxMin."""
     import torch
 

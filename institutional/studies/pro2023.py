@@ -102,6 +102,7 @@ def _held_out(
 
     from agents.alignment.methods import method
     from agents.alignment.transforms import best_and_worst, flipped
+    from agents.alignment.views import scores
     from institutional.studies import alignment as lab
 
     def shaken(rng: np.random.Generator) -> Array:
@@ -115,7 +116,7 @@ def _held_out(
     wrong = lab.tensor(lab.drawn(seeds, "pro2023", "slips", draw=slipped)).flatten()
     seen = _batch(rewards[:, :lists] + noise)
     upside_down = torch.where(wrong.unsqueeze(-1), -1.0, 1.0)
-    judged = replace(seen, scores=seen.scores * upside_down)
+    judged = replace(seen, scores=scores(seen) * upside_down)
     contrasted = method("cpo_contrastive").using(beta=1.0, alpha=0.05)
     designs = {
         LIST: (method("pro"), judged),
@@ -197,7 +198,7 @@ def _two(seeds: Sequence[int]) -> Array:
     said = lab.tensor(
         lab.drawn(seeds, "pro2023", "two", draw=lambda rng: -rng.exponential(size=(20, 2)))
     )
-    gradients = []
+    gradients: list[torch.Tensor] = []
     for row in (method("pro"), method("cpo_contrastive").using(beta=1.0, alpha=0.05)):
         log_probs = said.flatten(0, 1).clone().requires_grad_()
         pairs = single(
@@ -205,8 +206,7 @@ def _two(seeds: Sequence[int]) -> Array:
             policy=log_probs,
             scores=torch.tensor([1.0, 0.0]).double().expand(len(log_probs), -1),
         )
-        row.bound()(pairs).sum().backward()
-        gradients.append(log_probs.grad)
+        gradients += torch.autograd.grad(row.bound()(pairs).sum(), log_probs)
     apart = (gradients[0] - gradients[1]).abs().reshape(len(seeds), -1)
     return np.asarray(apart.amax(dim=1).numpy())
 
