@@ -9,7 +9,7 @@ Shapes: S seeds, A arms, F features, T moments; B = S * each, the first seed's f
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -283,16 +283,28 @@ def apart(method: Method, seeds: int) -> Method:
     return replace(method, loss=loss)
 
 
-def fitted(
-    parameters: Sequence[Tensor], loss: Callable[[], Tensor], *, rate: float, steps: int
-) -> None:
-    """Descend from `loss`, one number for all seeds, `steps` steps of Adam: reward models."""
+def fitting(
+    parameters: Sequence[Tensor], loss: Callable[[], Tensor], *, rate: float
+) -> Iterator[int]:
+    """Descend from `loss`, one number for all seeds, by Adam, a step each time more is asked for.
+
+    Yields how many steps were taken. For what has no policy: reward models, language models.
+    """
     optimizer = Adam(parameters, rate=rate)
-    for _ in range(steps):
+    for step in itertools.count(1):
         found = loss()
         optimizer.zero_grad()
         found.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        yield step
+
+
+def fitted(
+    parameters: Sequence[Tensor], loss: Callable[[], Tensor], *, rate: float, steps: int
+) -> None:
+    """Take `steps` steps of `fitting`."""
+    for _ in itertools.islice(fitting(parameters, loss, rate=rate), steps):
+        pass
 
 
 def _pairs(arms: Tensor, seeds: int) -> Batch:

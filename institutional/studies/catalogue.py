@@ -18,6 +18,7 @@ NAMES = (
     "lipo2024",
     "pro2023",
     "pal2024",
+    "dporm2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 
