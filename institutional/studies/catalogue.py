@@ -19,6 +19,7 @@ NAMES = (
     "pro2023",
     "pal2024",
     "dporm2024",
+    "variants2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 

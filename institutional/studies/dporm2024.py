@@ -292,15 +292,6 @@ STUDY = Study(
     " other frequencies of tokens; both.",
     predictions=(
         Prediction(
-            quantity=f"EXRM above DPORM, {HOME}",
-            low=-0.03,
-            high=0.03,
-            number=0.0,
-            no_effect=0.0,
-            source="K-high: equal in distribution",
-            fixed=MORE,
-        ),
-        Prediction(
             quantity=MEAN_GAP,
             low=0.005,
             high=0.07,
@@ -310,16 +301,27 @@ STUDY = Study(
             fixed=MORE,
         ),
     ),
-    controls=tuple(
+    controls=(
         Prediction(
-            quantity=f"linear, {kind}: EXRM above DPORM",
-            low=-0.005,
-            high=0.005,
+            quantity=f"EXRM above DPORM, {HOME}",
+            low=-0.03,
+            high=0.03,
             number=0.0,
             no_effect=0.0,
-            source="one class of functions, one loss: the facts' negative control",
-        )
-        for kind in (HOME, "out of it")
+            source="K-high: equal in distribution",
+            fixed=MORE,
+        ),
+        *(
+            Prediction(
+                quantity=f"linear, {kind}: EXRM above DPORM",
+                low=-0.005,
+                high=0.005,
+                number=0.0,
+                no_effect=0.0,
+                source="one class of functions, one loss: the facts' negative control",
+            )
+            for kind in (HOME, "out of it")
+        ),
     ),
     does_not_show=(
         "Answers of the policy being trained, where iterative DPO would use the reward.",

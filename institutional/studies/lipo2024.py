@@ -216,14 +216,6 @@ STUDY = Study(
             for row in ROWS
         ),
         Prediction(
-            quantity=_extra("mild", TOP),
-            low=-0.005,
-            high=0.005,
-            number=0.0,
-            no_effect=0.0,
-            source="PILOT: .903 both, a null against the paper's claim",
-        ),
-        Prediction(
             quantity=_extra("heavy", RANKED),
             low=0.001,
             high=0.05,
@@ -232,6 +224,14 @@ STUDY = Study(
         ),
     ),
     controls=(
+        Prediction(
+            quantity=_extra("mild", TOP),
+            low=-0.005,
+            high=0.005,
+            number=0.0,
+            no_effect=0.0,
+            source="PILOT: .903 both, a null against the paper's claim",
+        ),
         Prediction(
             quantity=ABLE,
             low=-0.01,

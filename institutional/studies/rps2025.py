@@ -148,7 +148,7 @@ STUDY = Study(
     f" {TRIALS} comparisons per seed, both sides chosen by the true value. Noise and fading were"
     " set on paper, so that the pilot's first and last numbers were possible.",
     predictions=(
-        *_predicted(HARD),
+        *_predicted(HARD)[1:],
         Prediction(
             quantity=f"{PAPER} at {HARD:g} degrees: win rate",
             low=0.8,
@@ -158,6 +158,7 @@ STUDY = Study(
         ),
     ),
     controls=(
+        _predicted(HARD)[0],
         *_predicted(EASY),
         Prediction(
             quantity=f"{PAPER} at {EASY:g} degrees: win rate",

@@ -107,7 +107,7 @@ class Writers(nn.Module):
 def known(writers: Writers, batch: Batch) -> Tensor:
     """The batch's log-probabilities now, as data: a reference's need be read only once."""
     with torch.no_grad():
-        return writers(batch)
+        return writers.forward(batch)
 
 
 def shuffled(
