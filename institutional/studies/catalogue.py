@@ -13,6 +13,8 @@ NAMES = (
     "copg2024",
     "online_ipo2024",
     "mnpo2025",
+    "ranking2024",
+    "cpo2026",
     "online_offline2024",
     "osp2024",
     "trpa2025",
