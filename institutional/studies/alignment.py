@@ -22,6 +22,7 @@ from agents.alignment.bandit import ArmPolicy, tabular
 from agents.alignment.bandit import prompts as seeds_of
 from agents.alignment.batch import Batch
 from agents.alignment.method import Method
+from agents.alignment.optimizers import Adam
 from agents.alignment.references import geometric
 from agents.alignment.sources import Drawn, Judge, Sampler
 from agents.alignment.train import Step
@@ -293,6 +294,61 @@ def weighed(batch: Batch, first: Array, second: Array | None = None) -> Batch:
     one = looked_up(first)(batch)[:, 0]
     other = looked_up(first if second is None else second)(batch)[:, 1]
     return replace(batch, weights=one * other)
+
+
+def blocks(features: Array) -> Tensor:
+    """Features [S, X, A, F] for one linear policy of all seeds, [S X, A, S F].
+
+    Each seed's stand in a block of their own, with zeros in the others', so that seeds share no
+    weight.
+    """
+    seeds, prompts, arms, wide = features.shape
+    own = np.einsum("sxaf,st->sxatf", features, np.eye(seeds))
+    return tensor(own.reshape(seeds * prompts, arms, seeds * wide))
+
+
+def by_block(policy: ArmPolicy, seeds: int) -> Array:
+    """The weights of a policy over `blocks`, each seed's own, [S, F]."""
+    weights: Tensor = next(policy.parameters()).detach()
+    return np.asarray(weights.reshape(seeds, -1).numpy())
+
+
+def apart(method: Method, seeds: int) -> Method:
+    """`method` with every seed's share of a batch as a batch of its own.
+
+    For losses that mean over their batch, as KTO's baseline and MaxMin's worst group do. Of a
+    method without memory.
+    """
+
+    def loss(batch: Batch, **settings: Any) -> Tensor:
+        shares = torch.arange(len(batch.responses)).reshape(seeds, -1)
+        return torch.cat([method.loss(batch.picked(share), **settings) for share in shares])
+
+    return replace(method, loss=loss)
+
+
+def fitting(
+    parameters: Sequence[Tensor], loss: Callable[[], Tensor], *, rate: float
+) -> Iterator[int]:
+    """Descend from `loss`, one number for all seeds, by Adam, a step each time more is asked for.
+
+    Yields how many steps were taken. For what has no policy: reward models, language models.
+    """
+    optimizer = Adam(parameters, rate=rate)
+    for step in itertools.count(1):
+        found = loss()
+        optimizer.zero_grad()
+        found.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        yield step
+
+
+def fitted(
+    parameters: Sequence[Tensor], loss: Callable[[], Tensor], *, rate: float, steps: int
+) -> None:
+    """Take `steps` steps of `fitting`."""
+    for _ in itertools.islice(fitting(parameters, loss, rate=rate), steps):
+        pass
 
 
 def _pairs(arms: Tensor, seeds: int) -> Batch:

@@ -25,6 +25,13 @@ NAMES = (
     "power2024",
     "crm2025",
     "ra_dpo2024",
+    "rps2025",
+    "maxmin2024",
+    "lipo2024",
+    "pro2023",
+    "pal2024",
+    "dporm2024",
+    "variants2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 

@@ -151,6 +151,14 @@ def stacked(parts: Iterable[Mapping[str, ArrayLike]]) -> dict[str, list[Any]]:
     return table
 
 
+def by_seed(measured: Mapping[str, Values], seeds: Sequence[int]) -> dict[str, list[Any]]:
+    """A row for every quantity and seed."""
+    return stacked(
+        {"quantity": [name] * len(seeds), "seed": list(seeds), "value": values.astype(np.float64)}
+        for name, values in measured.items()
+    )
+
+
 def findings(study: Study, outcome: Outcome) -> tuple[Finding, ...]:
     """Every measured quantity, the predicted ones first and in the study's order."""
     predicted = {p.quantity: p for p in (*study.predictions, *study.controls)}

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.testing import assert_allclose
 
+from agents.alignment.bandit import linear
 from agents.alignment.batch import single
 from agents.alignment.methods import method
 from agents.alignment.optimizers import Adam
@@ -122,3 +123,37 @@ def test_a_direction_of_its_own_scores_each_seeds_arms():
         scores.directions.copy_(torch.tensor([[1.0, 3], [5, 7]]))
 
     assert scores(torch.tensor([1, 0])).tolist() == [[10, 14], [1, 3]]
+
+
+def test_each_seed_is_a_batch_of_its_own_where_a_loss_means_over_the_batch():
+    """Worst of groups by seed: the second group's rewards for one, the first's for the other."""
+    policy = lab.table(np.full((2, 2), 0.5))
+    objectives = torch.tensor([[[1.0, 1], [-9, 0]], [[0, 0], [1, 1]]], dtype=torch.float64)
+    batch = single(
+        torch.tensor([[0, 1], [0, 1]]), prompts=torch.tensor([0, 1]), objectives=objectives
+    )
+    row = lab.apart(method("maxmin").using(beta=0.0), 2)
+
+    next(steps(row, policy, [batch], Adam(policy.parameters(), rate=0.1), reference=policy))
+
+    assert lab.rows(policy, 2)[0].tolist() == [0.5, 0.5]  # nothing to choose by
+    assert lab.rows(policy, 2)[1, 1] > 0.5
+
+
+def test_fitting_finds_the_least_of_a_parabola():
+    number = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+
+    lab.fitted([number], lambda: (number - 3).square().sum(), rate=0.1, steps=300)
+
+    assert_allclose(number.item(), 3, atol=1e-3)
+
+
+def test_blocks_keep_the_weights_of_seeds_apart():
+    """Two seeds, one list of two arms each, one feature: the other seed's column is zero."""
+    features = np.array([[[[1.0], [2.0]]], [[[3.0], [4.0]]]])
+
+    policy = linear(lab.blocks(features))
+    next(policy.parameters()).data.copy_(torch.tensor([5.0, 7.0]))
+
+    assert lab.blocks(features).tolist() == [[[1, 0], [2, 0]], [[0, 3], [0, 4]]]
+    assert lab.by_block(policy, 2).tolist() == [[5], [7]]
