@@ -9,7 +9,7 @@ Shapes: S seeds, A arms, F features, T moments; B = S * each, the first seed's f
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,6 +67,26 @@ def rows(policy: ArmPolicy, seeds: int) -> Array:
         blank = torch.zeros(seeds, 1, 1, dtype=torch.long)
         asked = Batch(responses=blank, mask=blank == 0, prompts=prompts)
         return np.asarray(policy.distribution(asked).exp().numpy())
+
+
+class LinearSideBySide(nn.Module):
+    """One direction per seed, zero at first, for all its arms: seeds [B] to scores [B, A].
+
+    Arms that look alike move together, which no table can show.
+    """
+
+    def __init__(self, features: Array) -> None:
+        """`features` [S, A, F]."""
+        super().__init__()
+        self.register_buffer("features", tensor(features))
+        self.directions = nn.Parameter(
+            torch.zeros(features.shape[0], features.shape[2], dtype=torch.float64)
+        )
+
+    def forward(self, which: Tensor) -> Tensor:
+        """Scores of all arms of the seeds `which` [B]."""
+        scores = torch.einsum("saf,sf->sa", self.get_buffer("features"), self.directions)
+        return scores[which]
 
 
 class SideBySide(nn.Module):
@@ -166,6 +186,20 @@ def tossed(probability: Callable[[Batch], Tensor], dice: Dice) -> Judge:
     return judge
 
 
+def shuffled(data: Batch, seeds: Sequence[int], *names: str | int, each: int) -> Iterator[Batch]:
+    """Batches of `each` examples of every seed, each epoch in an order of its own, without end.
+
+    `data` holds equally many examples of every seed, the first seed's first.
+    """
+    examples = len(data.responses) // len(seeds)
+    rngs = streams(seeds, *names)
+    first = np.arange(len(seeds))[:, np.newaxis] * examples
+    while True:
+        order = first + np.stack([rng.permutation(examples) for rng in rngs])
+        for start in range(0, examples - each + 1, each):
+            yield data.picked(tensor(order[:, start : start + each].reshape(-1)))
+
+
 def looked_up(values: Array) -> Callable[[Batch], Tensor]:
     """The values [S, A] of a batch's arms, [B, K], where prompts are seeds."""
     known = tensor(values)
@@ -207,17 +241,22 @@ def watched(
 def best_within(gold: Array, divergence: Array, budget: float) -> Array:
     """The most gold at any moment whose divergence is within `budget`, [T, S] to [S].
 
-    The first moment is the reference, with no divergence: something is always within.
+    The first moment is the reference itself: something is always within.
     """
-    return np.asarray(np.where(divergence <= budget, gold, -np.inf).max(axis=0))
+    within = divergence <= budget
+    within[0] = True  # its divergence is zero but for rounding
+    return np.asarray(np.where(within, gold, -np.inf).max(axis=0))
 
 
-def gold_at(gold: Array, divergence: Array, budget: float) -> Array:
+def gold_at(gold: Array, divergence: Array, budget: float | Array) -> Array:
     """Gold where the divergence first reaches `budget`, between moments by a line, [T, S] to [S].
+
+    One budget for all seeds, or [S] one for each.
 
     Not a number for a seed that never gets there: nothing can be compared at that divergence.
     """
-    there = divergence >= budget
+    budgets = np.broadcast_to(budget, gold.shape[1:])
+    there = divergence >= budgets
     found = np.full(gold.shape[1], np.nan)
     for seed in np.flatnonzero(there.any(axis=0)):
         at = int(there[:, seed].argmax())
@@ -225,9 +264,14 @@ def gold_at(gold: Array, divergence: Array, budget: float) -> Array:
             found[seed] = gold[0, seed]
             continue
         low, high = divergence[at - 1, seed], divergence[at, seed]
-        share = (budget - low) / (high - low)
+        share = (budgets[seed] - low) / (high - low)
         found[seed] = (1 - share) * gold[at - 1, seed] + share * gold[at, seed]
     return found
+
+
+def reached(values: Array) -> Array:
+    """The values of the seeds that have one: where the others never got is no measurement."""
+    return np.asarray(values[np.isfinite(values)])
 
 
 def every_pair_of(arms: int, seeds: int) -> Batch:

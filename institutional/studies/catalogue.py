@@ -21,6 +21,10 @@ NAMES = (
     "power2024",
     "crm2025",
     "ra_dpo2024",
+    "online_offline2024",
+    "osp2024",
+    "trpa2025",
+    "salsa2024",
 )
 """One module of this package each, with its record as `STUDY`."""
 

@@ -146,7 +146,7 @@ def drawn(moments: Sequence[int], curves: Mapping[str, Array]) -> Figure:
         if name not in {ON_POLICY, SAMPLED}  # as CoPG
     }
     drawing.curves(axes, moments, shown, labels=("steps", "KL to the optimum, nats"))
-    axes.set_yscale("log")
+    drawing.logarithmic(axes, "y")
     axes.set_title("Off-policy data: only contrast, or the exact value, gets there", loc="left")
     return figure
 

@@ -1,11 +1,12 @@
 """Panels that the studies of pricing share. Nothing here computes a statistic."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from environments.contract import Array
 from institutional.experiments.report.style import GRID, INK, REGIME_COLOURS, SOFT
@@ -113,6 +114,15 @@ def scatter(
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.legend(loc="best")
+
+
+def logarithmic(axes: Axes, *which: Literal["x", "y"]) -> None:
+    """Logarithmic axes, with plain numbers at powers of ten: figures do not parse formulas."""
+    for name in which:
+        axes.set(**{f"{name}scale": "log"})
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def curves(

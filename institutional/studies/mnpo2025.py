@@ -188,8 +188,7 @@ def drawn(noisy: Mapping[str, Mapping[str, Array]]) -> Figure:
         at = np.unique(np.geomspace(1, steps, 60).astype(int)) - 1
         shown = {n: curves[n][at] for n in (INPO, TWO, FOUR, _slow(2), _slow(4))}
         drawing.curves(axes, at + 1, shown, labels=("steps", "duality gap"))
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        drawing.logarithmic(axes, "x", "y")
         axes.set_title(f"Under {kind}", loc="left")
     return figure
 

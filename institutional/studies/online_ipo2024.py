@@ -192,7 +192,7 @@ def drawn(gaps: Mapping[str, Array]) -> Figure:
         for name in gaps
     ]
     drawing.forest(axes, means, references=pilots, label="duality gap (bar: pilot)")  # type: ignore[arg-type]
-    axes.set_xscale("log")
+    drawing.logarithmic(axes, "x")
     axes.set_title("Who answers decides where one ends", loc="left")
     return figure
 

@@ -1,5 +1,7 @@
 """What the studies of alignment share: seeds that do not feel each other, and curves read right."""
 
+from itertools import islice
+
 import numpy as np
 import torch
 from numpy.testing import assert_allclose
@@ -24,10 +26,14 @@ def test_the_best_gold_is_looked_for_within_the_budget():
 def test_gold_at_a_divergence_lies_on_the_line_between_moments():
     """0.6 lies halfway from 0.4 to 0.8, and at six tenths of the way to 1."""
     assert_allclose(lab.gold_at(GOLD, NATS, 0.6), [0.75, 1.8])
+    assert_allclose(lab.gold_at(GOLD, NATS, np.array([0.6, 2.0])), [0.75, 5])
 
 
 def test_nothing_is_compared_where_a_seed_never_gets():
-    assert np.isnan(lab.gold_at(GOLD, NATS, 1.5)).tolist() == [True, False]
+    found = lab.gold_at(GOLD, NATS, 1.5)
+
+    assert np.isnan(found).tolist() == [True, False]
+    assert lab.reached(found).tolist() == [4]
 
 
 def test_a_table_starts_as_the_policies_it_is_given():
@@ -95,3 +101,24 @@ def test_meetings_are_ordered_and_weighed_by_who_draws_which():
 
     assert weighed.responses[:, :, 0].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert_allclose(weighed.weights, [0.36, 0.54, 0.04, 0.06])
+
+
+def test_an_epoch_shows_every_example_of_a_seed_once_in_its_own_order():
+    data = single(torch.arange(12).reshape(12, 1), prompts=torch.tensor([0] * 6 + [1] * 6))
+
+    epoch = list(islice(lab.shuffled(data, [3, 4], "order", each=3), 2))
+
+    for batch in epoch:
+        assert batch.prompts.tolist() == [0] * 3 + [1] * 3
+    orders = torch.cat([batch.responses[:, 0, 0].reshape(2, 3) for batch in epoch], dim=1)
+    assert orders.sort(dim=1).values.tolist() == [[*range(6)], [*range(6, 12)]]
+    assert (orders[0] != orders[1] - 6).any()
+
+
+def test_a_direction_of_its_own_scores_each_seeds_arms():
+    features = np.array([[[1.0, 0], [0, 1]], [[2.0, 0], [0, 2]]])
+    scores = lab.LinearSideBySide(features)
+    with torch.no_grad():
+        scores.directions.copy_(torch.tensor([[1.0, 3], [5, 7]]))
+
+    assert scores(torch.tensor([1, 0])).tolist() == [[10, 14], [1, 3]]
