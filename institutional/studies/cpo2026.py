@@ -165,8 +165,10 @@ def drawn(
     )
     left.axhline(0, color="black", linewidth=0.6)
     left.set_title("Below the line the policy ranks wrongly (beta 1, one seed)", loc="left")
-    drawing.curves(right, moments, {"DPO, unanimous raters": stuck}, labels=("steps", "share in U"))
-    right.set_xscale("symlog")
+    drawing.curves(
+        right, moments[1:], {"DPO, unanimous raters": stuck[1:]}, labels=("steps", "share in U")
+    )
+    drawing.logarithmic(right, "x")
     right.set_title("With hard labels the wrong rankings pass", loc="left")
     return figure
 

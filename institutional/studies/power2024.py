@@ -87,13 +87,17 @@ def _dynamic(pace: float) -> str:
 
 
 def drawn(moments: Sequence[int], found: Mapping[str, Mapping[str, "Curves"]]) -> Figure:
-    """E[r] by steps in both worlds; POWER stands for RPO, too."""
+    """E[r] by Adam's steps in both worlds; POWER stands for RPO, too."""
     figure, panels = drawing.panels(2)
     titles = {"bad": "Type I: a bad arm was lucky once", "good": "Type II: the best was unlucky"}
     for axes, (kind, curves) in zip(panels, found.items(), strict=True):
-        lines = {name: curve.reward for name, curve in curves.items() if name != RPO}
-        drawing.curves(axes, moments, lines, labels=("steps", "E[r]"))
-        axes.set_xscale("symlog")
+        lines = {
+            name: curve.reward[1:]
+            for name, curve in curves.items()
+            if name not in {RPO, _plain(DPO), _plain(_dynamic(PLAIN_PACE))}
+        }
+        drawing.curves(axes, moments[1:], lines, labels=("steps", "E[r]"))
+        drawing.logarithmic(axes, "x")
         axes.set_title(titles[kind], loc="left")
     return figure
 

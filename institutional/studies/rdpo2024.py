@@ -123,7 +123,7 @@ def drawn(rates: Sequence[float], found: Mapping[tuple[str, float], Mapping[str,
     for panel, what in zip(axes, ("accuracy", "norm", "calibration error"), strict=True):
         lines = {name: np.stack([found[name, rate][what] for rate in rates]) for name in ROWS}
         drawing.curves(panel, rates, lines, labels=("share of labels flipped", what))
-    axes[1].set_yscale("log")
+    drawing.logarithmic(axes[1], "y")
     axes[1].axhline(3.0, color="black", linewidth=0.6)
     axes[0].set_title("Who wins", loc="left")
     axes[1].set_title("How sure the policy is; line: the truth", loc="left")

@@ -87,12 +87,12 @@ def run(seeds: Sequence[int], *, last: int = STATED[-1]) -> Outcome:
 def drawn(moments: Sequence[int], found: Mapping[str, "Curves"]) -> Figure:
     """Reward and the bad arm's share by steps; reward by divergence."""
     figure, (left, middle, right) = drawing.panels(3)
-    reward = {name: curves.reward for name, curves in found.items()}
-    drawing.curves(left, moments, reward, labels=("steps", "E[r]"))
-    share = {name: curves.rare for name, curves in found.items()}
-    drawing.curves(middle, moments, share, labels=("steps", "P(bad)"))
+    reward = {name: curves.reward[1:] for name, curves in found.items()}
+    drawing.curves(left, moments[1:], reward, labels=("steps", "E[r]"))
+    share = {name: curves.rare[1:] for name, curves in found.items()}
+    drawing.curves(middle, moments[1:], share, labels=("steps", "P(bad)"))
     for axes in (left, middle):
-        axes.set_xscale("symlog")
+        drawing.logarithmic(axes, "x")
     for place, (name, curves) in enumerate(found.items()):
         nats, worth = curves.nats.mean(axis=1), curves.reward.mean(axis=1)
         right.plot(nats, worth, color=REGIME_COLOURS[place], label=name, linewidth=1.4)
