@@ -9,7 +9,6 @@ Shapes: S seeds, B = S * each rows, K responses, T tokens of a prompt, L of a re
 import copy
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -108,13 +107,3 @@ def known(writers: Writers, batch: Batch) -> Tensor:
     """The batch's log-probabilities now, as data: a reference's need be read only once."""
     with torch.no_grad():
         return writers.forward(batch)
-
-
-def shuffled(
-    data: Batch, seeds: Sequence[int], *names: str | int, size: int, steps: int
-) -> list[Tensor]:
-    """Rows of `steps` batches, `size` of each seed's own share of `data`, drawn with repeats."""
-    share = len(data.responses) // len(seeds)
-    picks = drawn(seeds, *names, draw=lambda rng: rng.integers(share, size=(steps, size)))
-    first = np.arange(len(seeds))[:, np.newaxis, np.newaxis] * share
-    return list(tensor((picks + first).swapaxes(0, 1).reshape(steps, -1)))

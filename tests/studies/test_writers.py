@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose
 
 from agents.alignment.batch import Batch, checked
 from institutional.studies.alignment import Dice
-from institutional.studies.writers import Writers, known, shuffled
+from institutional.studies.writers import Writers, known
 
 
 def writers(seeds):
@@ -47,13 +47,6 @@ def test_what_is_written_is_as_likely_as_it_is_said_to_be():
         Batch(responses=drawn.tokens.unsqueeze(1), mask=drawn.mask.unsqueeze(1), prompts=prompts)
     )
     assert_allclose(known(policy, batch)[:, 0], drawn.log_probs, atol=1e-5)
-
-
-def test_batches_keep_to_each_seeds_own_share():
-    batches = shuffled(batch_of(6), [3, 7], "order", size=4, steps=5)
-
-    assert len(batches) == 5
-    assert all((rows[:4] < 3).all() and (rows[4:] >= 3).all() for rows in batches)
 
 
 def test_copies_learn_apart_from_each_other():
