@@ -334,7 +334,7 @@ STUDY = Study(
         "Benchmarks: thirteen of them here are two skills.",
         "Instruction-tuned models as a third start.",
         "Reasoning against mathematics: sums are memorised.",
-        "What a fifth of the pairs is worth after SFT: a ratio of two gains near zero says nothing.",
+        "What a fifth of the pairs is worth after SFT: a ratio of gains near zero says nothing.",
         "How many epochs are right: steps are the same for all shares; few pairs are seen often.",
         "Losses at their best: settings are the method table's, rate and steps one for all.",
     ),
