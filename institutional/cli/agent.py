@@ -4,9 +4,12 @@ from typing import Annotated
 
 import typer
 
+from institutional.cli import agent_serve, agent_train
 from institutional.cli.output import Json, print_json, print_table
 
 app = typer.Typer(help="List and describe agents.", no_args_is_help=True, rich_markup_mode=None)
+agent_train.register(app)
+agent_serve.register(app)
 
 
 @app.command("list")

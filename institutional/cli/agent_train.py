@@ -1,0 +1,82 @@
+"""`institutional agent train`: the language model that can be made on the spot."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from institutional.cli.experiment import Bar
+from institutional.cli.output import Json, print_json
+
+
+class Trainable(StrEnum):
+    """What can be trained."""
+
+    POCKET = "pocket"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(train)
+
+
+def train(  # noqa: PLR0917 - typer passes them by name
+    what: Annotated[Trainable, typer.Argument(help="The model to make.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; default: models/pocket beside the operator's key.")
+    ] = None,
+    graphs: Annotated[Path, typer.Option(help="Governance graphs to play under.")] = Path(
+        "governance_graphs"
+    ),
+    constitutions: Annotated[Path, typer.Option(help="Texts to play under.")] = Path(
+        "runs/constitutions"
+    ),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="In seconds; it hardly knows what it says.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the pocket language model from scripted play of this project's own markets.
+
+    A real transformers model of about a million parameters that reads the prompts of play and
+    answers in their form, in minutes on two cores. It imitates scripted agents: what regimes do
+    to it says nothing about language models.
+
+    Example: institutional agent train pocket --quick --out build/pocket
+    """
+    from institutional.errors import InstitutionalError
+    from institutional.pocket.place import model_folder
+
+    try:
+        from institutional.pocket.train import FULL, QUICK, train_pocket
+    except ModuleNotFoundError as missing:
+        raise InstitutionalError(
+            f"training needs the package {missing.name}, which is missing\n"
+            "  pip install 'institutional[local]'"
+        ) from None
+
+    bar = Bar("batches", enabled=not as_json and sys.stderr.isatty())
+    try:
+        trained = train_pocket(
+            out or model_folder(what.value),
+            graphs=graphs,
+            constitutions=constitutions,
+            effort=QUICK if quick else FULL,
+            seed=seed,
+            progress=bar.show,
+        )
+    finally:
+        bar.close()
+    if as_json:
+        print_json(trained.as_json())
+        return
+    marks = trained.marks
+    print(f"{trained.folder}: {trained.parameters:,} parameters, {trained.lessons:,} lessons")
+    print(f"  readable answers      {marks.valid:.1%} of {marks.questions} held-out questions")
+    print(f"  the teacher's plans   {marks.plans_later:.1%} after the first round")
+    print(f"  numbers near theirs   {marks.near:.1%}, median error {marks.error_median:.2%}")
+    print(f"  weights, SHA-256      {trained.digest}")
+    print("It imitates scripted agents; what regimes do to it says nothing about language models.")
