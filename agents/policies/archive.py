@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from agents.contract import AgentError
 
+LEVEL_POLICY = "institutional.level_policy/1"
+"""Here, so that a file can be told for one without torch."""
 LARGEST_FILE = 16 * 1024 * 1024
 LARGEST_COUNT = 1024
 

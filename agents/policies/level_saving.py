@@ -13,8 +13,6 @@ from agents.policies import archive
 from agents.policies.levels import LevelPolicy, untrained
 from agents.policies.looking import width
 
-FORMAT = "institutional.level_policy/1"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -65,12 +63,14 @@ def save(path: Path, habit: Habit) -> None:
     weights = {name: weight.numpy() for name, weight in habit.policy.state_dict().items()}
     bounds = {"low": habit.low, "high": habit.high}
     header = asdict(habit.shape) | asdict(habit.origin)
-    archive.write(path, FORMAT, header, weights | bounds)
+    archive.write(path, archive.LEVEL_POLICY, header, weights | bounds)
 
 
 def load(path: Path) -> Habit:
     """Read the policy at `path`; AgentError says what is not one."""
-    return archive.read(path, FORMAT, _parsed, written_by="institutional agent train policy")
+    return archive.read(
+        path, archive.LEVEL_POLICY, _parsed, written_by="institutional agent train policy"
+    )
 
 
 _KINDS = {
