@@ -44,9 +44,15 @@ VLLM_TESTS := pytest hypothesis openai
 		-e '.[vllm]' $(VLLM_TESTS)
 	touch $@
 
-.PHONY: demo test lint types imports unit interop strace test-vllm bench bench-vllm campaigns fuzz
+.PHONY: demo demo-language test lint types imports unit interop strace test-vllm bench bench-vllm campaigns fuzz
 demo: .venv/.ok
 	.venv/bin/institutional run runs/demo.yaml
+
+# The pocket model is made once, beside the operator's key.
+demo-language: .venv/.ok
+	home=$${INSTITUTIONAL_HOME:-$$HOME/.config/institutional}
+	test -f "$$home/models/pocket/pocket.json" || .venv/bin/institutional agent train pocket
+	.venv/bin/institutional run runs/language.yaml
 
 test: lint types imports unit
 

@@ -7,7 +7,16 @@ if a target is missed.
 
 import sys
 
-from benchmarks import engine, environment, exploration, learning, ledger, logged_run, start_up
+from benchmarks import (
+    alignment,
+    engine,
+    environment,
+    exploration,
+    learning,
+    ledger,
+    logged_run,
+    start_up,
+)
 
 TARGETS = [
     *engine.measure(),
@@ -16,6 +25,7 @@ TARGETS = [
     *ledger.measure(),
     *exploration.measure(),
     *learning.measure(),
+    *alignment.measure(),
     *start_up.measure(),
 ]
 

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 # Two workers whose tensors each take every core are ten times as slow as two with one each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A model's name is never looked up, and nobody is told what is trained.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # Support modules lie beside the tests that use them.
 for folder in Path(__file__).parent.iterdir():

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from institutional.experiments.run import run_experiment
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -29,9 +31,18 @@ def test_the_python_example_prints_what_it_says():
     assert done.stdout.startswith("-5.0\nPENALISED")
 
 
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory):
+    """The experiment that several lines of the README look at."""
+    folder = tmp_path_factory.mktemp("talk") / "talk"
+    run_experiment(ROOT / "runs/talk.yaml", folder, jobs=1)
+    return folder
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_readme_runs(command, tmp_path):
-    for folder in ("runs/example", "runs/keys", "governance_graphs"):
+def test_every_command_of_the_readme_runs(command, tmp_path, talk):
+    shutil.copytree(talk, tmp_path / "runs/talk")
+    for folder in ("runs/example", "runs/keys", "runs/constitutions", "governance_graphs"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for specification in (ROOT / "runs").glob("*.yaml"):
         shutil.copy(specification, tmp_path / "runs")

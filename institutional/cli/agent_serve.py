@@ -42,9 +42,7 @@ def serve(
 
     folder = model_folder(model)
     try:
-        backend = open_backend(
-            Model(backend="transformers", model=str(folder), in_flight=at_once)
-        )
+        backend = open_backend(Model(backend="transformers", model=str(folder), in_flight=at_once))
         asyncio.run(_until_interrupted(backend, folder.name, host, port, as_json=as_json))
     except BackendError as error:
         raise InstitutionalError(str(error)) from error

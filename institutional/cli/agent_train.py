@@ -44,6 +44,7 @@ def pocket(  # noqa: PLR0917 - typer passes them by name
     Example: institutional agent train pocket --quick --out build/pocket
     """
     from institutional.errors import InstitutionalError
+    from institutional.pocket.card import percent
     from institutional.pocket.place import model_folder
 
     try:
@@ -71,8 +72,10 @@ def pocket(  # noqa: PLR0917 - typer passes them by name
         return
     marks = trained.marks
     print(f"{trained.folder}: {trained.parameters:,} parameters, {trained.lessons:,} lessons")
-    print(f"  readable answers      {marks.valid:.1%} of {marks.questions} held-out questions")
-    print(f"  the teacher's plans   {marks.plans_later:.1%} after the first round")
-    print(f"  numbers near theirs   {marks.near:.1%}, median error {marks.error_median:.2%}")
+    print(f"  readable answers      {percent(marks.valid)} of {marks.questions} held-out questions")
+    print(f"  the teacher's plans   {percent(marks.plans_later)} after the first round")
+    print(
+        f"  numbers near theirs   {percent(marks.near)}, median error {percent(marks.error_median)}"
+    )
     print(f"  weights, SHA-256      {trained.digest}")
     print("It imitates scripted agents; what regimes do to it says nothing about language models.")

@@ -12,15 +12,17 @@ import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from agents.language.backends.catalogue import open_backend
+from agents.language.backends.catalogue import BACKENDS, open_backend
 from agents.language.desk.desk import Desk
-from agents.language.desk.prices import Spent, spent_on
+from agents.language.desk.prices import NOTHING, Spent, spent_on
 from agents.language.desk.purse import Budget, BudgetSpentError
 from agents.language.exchange import Ask, BackendError, Place, Reply, Request
+from agents.language.models import Model
 from agents.language.player import LanguageAgent, Turn
 from institutional import episode
 from institutional.cassette import answers
@@ -56,8 +58,9 @@ T = TypeVar("T")
 class Answering:
     """Where the answers of an experiment come from, and what those on its cassettes have cost."""
 
-    def __init__(self, plan: Plan, folder: Path, cassettes: Path | None) -> None:
-        self.plan, self.folder, self.cassettes = plan, folder, cassettes
+    def __init__(self, plan: Plan, folder: Path, cassettes: Path | None, *, parts: int = 1) -> None:
+        """`parts` is by how many processes the experiment is played; each counts its own calls."""
+        self.plan, self.folder, self.cassettes, self.parts = plan, folder, cassettes, parts
         specification = plan.specification
         self.prices = price_table(plan.document, specification.prices)
         budget = specification.budget
@@ -90,7 +93,7 @@ class Answering:
         """
         if self.cassettes is not None:
             return None
-        models = self.plan.language.models
+        models = {n: self._shared(model) for n, model in self.plan.language.models.items()}
         backends = {name: open_backend(model) for name, model in models.items()}
         retries = self.plan.specification.retries
         return Desk(
@@ -100,8 +103,14 @@ class Answering:
             budget=self.budget,
             retries=retries.most,
             rests_s=(retries.first_s, retries.longest_s),
-            spent=self.spent,
+            spent=self.spent if self.parts == 1 else NOTHING,
         )
+
+    def _shared(self, model: Model) -> Model:
+        """The model with this process's share of the requests in flight at its server."""
+        if BACKENDS[model.backend].local:
+            return model
+        return replace(model, in_flight=max(1, model.in_flight // self.parts))
 
     def source(self, run: Run) -> tuple[Source, bytes | None]:
         """Where an answer of `run` is looked up before a model is asked.

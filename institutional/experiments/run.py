@@ -26,7 +26,7 @@ import polars as pl
 
 from agents.language.desk.prices import NOTHING, Spent
 from institutional.errors import InstitutionalError
-from institutional.experiments import conversing
+from institutional.experiments import apart, conversing
 from institutional.experiments.conversing import Answering
 from institutional.experiments.plan import Plan, Run, load_plan
 from institutional.experiments.playing import Known, as_bytes, conclude, execute, write_table
@@ -84,16 +84,13 @@ def run_experiment(
         report_progress(Progress(before, done, len(runs), answering.spent))
     conversations = [run for run in waiting if plan.asks(run)]
     if conversations:
-        with at_work.executor(len(conversations)) as executor:
-            conversing.converse(
-                answering,
-                conversations,
-                at_work.seals,
-                lambda run, invalid: at_work.concluded(executor, run, invalid),
-                lambda finished, spent: report_progress(
-                    Progress(before, done + finished, len(runs), spent)
-                ),
-            )
+        at_work.conversed(
+            answering,
+            conversations,
+            lambda finished, spent: report_progress(
+                Progress(before, done + finished, len(runs), spent)
+            ),
+        )
     _register(operator, [ended(plan, run, folder / run.id) for run in runs])
     collect(plan, folder)
     return plan
@@ -136,6 +133,38 @@ class _Work(NamedTuple):
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+
+    def conversed(
+        self, answering: Answering, runs: Sequence[Run], report: Callable[[int, Spent], None]
+    ) -> None:
+        """Play runs in which somebody asks models: here, or split over processes."""
+        parts = apart.parts(answering, runs, self.jobs)
+        if parts > 1:
+            paid = answering.spent
+            shares = [
+                apart.Share(
+                    self.path,
+                    self.folder,
+                    answering.cassettes,
+                    self.known,
+                    mine,
+                    {run.id: self.seals[run.id] for run in mine},
+                    parts,
+                )
+                for mine in (runs[part::parts] for part in range(parts))
+            ]
+            apart.converse_apart(
+                shares, lambda finished, spent: report(finished, paid.with_all(spent))
+            )
+            return
+        with self.executor(len(runs)) as executor:
+            conversing.converse(
+                answering,
+                runs,
+                self.seals,
+                lambda run, invalid: self.concluded(executor, run, invalid),
+                report,
+            )
 
     def concluded(self, executor: Executor, run: Run, invalid: str | None) -> Future[str]:
         """Have a run whose ledger is closed scored, audited and replayed."""

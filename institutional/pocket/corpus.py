@@ -5,7 +5,7 @@ so no regime comes with a conduct of its own: what it changes, teachers changed 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from institutional.seeds import derive
 SHORT, LONG = 14, 36  # rounds of a run
 HISTORIES = {1: 0.4, 2: 0.2, 3: 0.15, 5: 0.11, 10: 0.14}  # rounds shown -> share of the runs
 PAIRS_A_RUN = 16
+TURNS_A_RUN = 6  # of these, as far as there are: changes of plan are rare and worth learning
 TREMBLE = 0.03
 
 
@@ -89,7 +90,10 @@ class _Play:
         tremble = TREMBLE if chance.random() < 0.3 else 0.0
         seats = {
             agent: Lesson(
-                table.briefing(seat), str(teachers[seat]), history=history, plan=plan,
+                table.briefing(seat),
+                str(teachers[seat]),
+                history=history,
+                plan=plan,
                 tremble=tremble,
             )
             for seat, agent in enumerate(core.agents)
@@ -98,8 +102,10 @@ class _Play:
         if outcome.invalid:
             raise AssertionError(outcome.invalid)
         asked = [question for lesson in seats.values() for question in lesson.questions]
-        chosen = sorted(chance.permutation(len(asked))[:PAIRS_A_RUN])
-        return [asked[at] for at in chosen]
+        mixed = [asked[at] for at in chance.permutation(len(asked))]
+        turning = [question for question in mixed if question.turns]
+        others = [question for question in mixed if not question.turns]
+        return (turning[:TURNS_A_RUN] + others + turning[TURNS_A_RUN:])[:PAIRS_A_RUN]
 
     def _table(self, chance: np.random.Generator, *, rounds: int) -> Table:
         core = _core(chance, rounds)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.language.answer import Answer, Malformed, read_answer, read_verdict
+from agents.language.answer import Answer, Malformed, Verdict, read_answer, read_verdict
 from agents.language.backends.transformers import Transformers
 from agents.language.exchange import Reply, Request
 from agents.language.models import Model
@@ -16,27 +16,30 @@ from institutional.pocket.lesson import Question
 
 
 class Marks(NamedTuple):
-    """What came of it; shares of all questions of the kind. Errors are shares of a number's bound.
+    """What came of it; shares of all questions of the kind, None where there was none.
 
-    The answers are not held to any schema. `valid` is at temperature 1, all else at 0.
+    The answers are not held to any schema. `valid` is at temperature 1, all else at 0. Errors are
+    shares of a number's bound.
     """
 
     questions: int
-    valid: float  # temperature 1: readable as play reads it
-    valid_greedy: float
-    plans: float  # the teacher's own words
-    plans_later: float  # after the first round: only the later prompts say who the teacher is
-    verdicts: float
-    error_median: float  # of the numbers, where the plan is the teacher's
-    error_tenth: float  # nine of ten are nearer
-    near: float  # share of those answers with every number within a fiftieth of its bound
+    valid: float | None  # temperature 1: readable as play reads it
+    valid_greedy: float | None
+    plans: float | None  # the teacher's own words
+    plans_later: (
+        float | None
+    )  # after the first round: only the later prompts say who the teacher is
+    verdicts: float | None
+    error_median: float | None  # of the numbers, where the plan is the teacher's
+    error_tenth: float | None  # nine of ten are nearer
+    near: float | None  # share of those answers with every number within a fiftieth of its bound
 
 
 def examine(folder: Path, questions: Sequence[Question]) -> Marks:
     """Put the questions to the model in `folder`, once at temperature 1 and once at 0."""
     free, best = asyncio.run(_both(folder, questions))
-    valid = [_read(q, r) for q, r in zip(questions, free, strict=True)]
-    read = [_read(q, r) for q, r in zip(questions, best, strict=True)]
+    valid = [_read(q, r.text) for q, r in zip(questions, free, strict=True)]
+    read = [_read(q, r.text) for q, r in zip(questions, best, strict=True)]
     played = [
         (q.form, _taught(q), got, "Round 1\n" in q.pair.messages[-1].content)
         for q, got in zip(questions, read, strict=True)
@@ -54,7 +57,7 @@ def examine(folder: Path, questions: Sequence[Question]) -> Marks:
     verdicts = [
         json.loads(q.pair.answer)["verdict"] == ("approve" if got.approved else "reject")
         for q, got in zip(questions, read, strict=True)
-        if not isinstance(got, Malformed | Answer)
+        if isinstance(got, Verdict)
     ]
     return Marks(
         questions=len(questions),
@@ -63,32 +66,28 @@ def examine(folder: Path, questions: Sequence[Question]) -> Marks:
         plans=_share(same),
         plans_later=_share(later),
         verdicts=_share(verdicts),
-        error_median=float(np.median(errors)),
-        error_tenth=float(np.quantile(errors, 0.9)),
+        error_median=float(np.median(errors)) if len(errors) else None,
+        error_tenth=float(np.quantile(errors, 0.9)) if len(errors) else None,
         near=_share((errors <= 0.02).tolist()),
     )
 
 
 def _taught(question: Question) -> Answer:
-    answer = read_answer(question.pair.answer, question.form) if question.form else None
-    if not isinstance(answer, Answer):
-        raise AssertionError(f"a teacher's answer is malformed: {question.pair.answer}")
-    return answer
+    """What the teacher answered; raises AssertionError where play could not read that."""
+    read = _read(question, question.pair.answer)
+    assert isinstance(read, Answer), question.pair.answer  # noqa: S101 - our own mistake
+    return read
 
 
-def _read(question: Question, reply: Reply) -> object:
-    if question.form is None:
-        return read_verdict(reply.text)
-    return read_answer(reply.text, question.form)
+def _read(question: Question, text: str) -> Answer | Verdict | Malformed:
+    return read_verdict(text) if question.form is None else read_answer(text, question.form)
 
 
-def _share(marks: Sequence[bool]) -> float:
-    return float(np.mean(marks)) if marks else float("nan")
+def _share(marks: Sequence[bool]) -> float | None:
+    return float(np.mean(marks)) if marks else None
 
 
-async def _both(
-    folder: Path, questions: Sequence[Question]
-) -> tuple[list[Reply], list[Reply]]:
+async def _both(folder: Path, questions: Sequence[Question]) -> tuple[list[Reply], list[Reply]]:
     backend = Transformers(Model(backend="transformers", model=str(folder), in_flight=128))
     try:
         replies = [

@@ -17,6 +17,7 @@ from agents.language.exchange import Place, Reply, Request
 from agents.language.models import Model
 from agents.language.player import LanguageAgent
 from agents.language.pocket.pairs import Pair
+from agents.tremble import trembled
 from institutional.pocket import voice
 
 SPOILT = 0.03  # share of answers that are first given as nonsense
@@ -29,6 +30,7 @@ class Question(NamedTuple):
 
     pair: Pair
     form: Form | None
+    turns: bool = False  # whether the plan is no longer that of the round before
 
 
 class Lesson:
@@ -42,17 +44,15 @@ class Lesson:
     ) -> None:
         known = briefing if briefing.rules else replace(briefing, graph=None)
         entry = catalogue.AGENTS[name]
-        parameters = {"plan": plan} if "plan" in entry.parameters else {}
+        # One round of punishment: a prompt of few rounds shows no longer count.
+        chosen = {"plan": plan, "punishment_rounds": 1}
+        parameters = {k: v for k, v in chosen.items() if k in entry.parameters}
         self.questions: list[Question] = []
-        self._briefing, self._name = known, name
-        self._teacher = catalogue.make(name, known, tremble=tremble, **parameters)
-        self._heeds = name in {"divider_grim", "divider_forgiving"}
+        self._briefing, self._name, self._tremble = known, name, tremble
+        self._teacher = catalogue.make(name, known, **parameters)
         self._nash = known.benchmarks["nash"][known.seat]
-        self._kept = voice.what_is_kept(known, known.benchmarks[plan][known.seat])
         self._language = LanguageAgent(briefing, model="teacher", history=history)
-        self._language.connect(
-            self._answer, dict.fromkeys(self._language.asks, MODEL)
-        )
+        self._language.connect(self._answer, dict.fromkeys(self._language.asks, MODEL))
 
     def reset(self, seed: int) -> None:
         """Forget the run; what there is to learn stays."""
@@ -60,40 +60,50 @@ class Lesson:
         self._teacher.reset(seed)
         self._language.reset(seed)
         self._profits: list[float] = []
-        self._punishing, self._begun, self._refused = 0, False, False
+        self._competes, self._begun, self._refused = False, False, False
+        self._plans = ""
 
     def hear(self, notice: str) -> None:
         """Pass the notice on to who reads."""
         self._language.hear(notice)
 
     def act(self, observation: Observation) -> Array:
-        """Return the teacher's action as the language agent read it, [A]."""
-        if self._begun and self._briefing.words is not None:
-            self._profits.append(self._briefing.words.told(observation)["profit"])
+        """Return what the language agent read, with a trembling hand where there is one, [A]."""
+        briefing = self._briefing
+        if self._begun and briefing.words is not None:
+            self._profits.append(briefing.words.told(observation)["profit"])
         self._begun, self._refused = True, False
         self._due, self._observation = self._teacher.act(observation), observation
-        competes = self._competes(self._due)
-        self._punishing = self._punishing + 1 if competes else 0
-        return asyncio.run(self._language.consider(observation))
-
-    def _competes(self, action: Array) -> bool:
-        return bool(np.abs(action - self._nash).max() <= 0.1 * np.abs(self._nash).max())
+        distance = np.abs(self._due - self._nash).max()
+        self._competes = bool(distance <= 0.1 * np.abs(self._nash).max())
+        action = asyncio.run(self._language.consider(observation))
+        self._plans = self._said().plans
+        return trembled(
+            action,
+            self._chance,
+            sd=self._tremble,
+            low=briefing.low[briefing.seat],
+            high=briefing.high[briefing.seat],
+            capacity=briefing.capacity,
+        )
 
     def _said(self) -> voice.Said:
         briefing, action = self._briefing, self._due
-        sentences = voice.SENTENCES[self._name]
-        manner = voice.COMPETES if self._punishing else voice.COLLUDES
-        plans = sentences.get(manner) or next(iter(sentences.values()))
         if self._refused:
             action, plans = self._nash, voice.OBEYS
-        elif self._heeds and self._penalised():
-            plans = voice.COMPLIES
+        else:
+            plans = voice.planned(self._name, self._manner())
         return voice.Said(
             voice.observed(briefing, self._observation, self._profits),
-            plans.format(what=self._kept, count=self._punishing),
+            plans,
             voice.learnt(briefing),
             voice.three_digits(action, briefing.low[briefing.seat]),
         )
+
+    def _manner(self) -> str:
+        if voice.COMPLIES in voice.SENTENCES[self._name] and self._penalised():
+            return voice.COMPLIES
+        return voice.COMPETES if self._competes else voice.COLLUDES
 
     def _penalised(self) -> bool:
         graph = self._briefing.graph
@@ -109,13 +119,19 @@ class Lesson:
             return _reply(NONSENSE[self._chance.integers(len(NONSENSE))])
         else:
             text = self._said().as_text(form)
-        self.questions.append(Question(Pair(request.messages, text), form))
+        self.questions.append(
+            Question(
+                Pair(request.messages, text),
+                form,
+                turns=form is not None and bool(self._plans) and self._said().plans != self._plans,
+            )
+        )
         return _reply(text)
 
     def _verdict(self) -> str:
         """What an inspector says who sees in a plan whether it colludes."""
         colludes = not self._refused and voice.COLLUDES in voice.SENTENCES[self._name]
-        self._refused = colludes and not self._punishing
+        self._refused = colludes and not self._competes
         if self._refused:
             return f'{{"verdict":"reject","reason":"{voice.REJECTED}"}}'
         return f'{{"verdict":"approve","reason":"{voice.APPROVED}"}}'

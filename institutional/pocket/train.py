@@ -32,8 +32,8 @@ class Effort:
     held_out: int  # runs
 
 
-FULL = Effort(runs=750, held_out=40)
-QUICK = Effort(runs=75, held_out=4)
+FULL = Effort(runs=830, held_out=60)
+QUICK = Effort(runs=40, held_out=4)
 
 
 @dataclass(frozen=True)

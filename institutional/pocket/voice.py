@@ -16,35 +16,36 @@ import numpy as np
 from agents.contract import Array, Briefing, Observation
 from agents.language.answer import Form
 
-COLLUDES, COMPETES = "colludes", "competes"
+COLLUDES, COMPETES, COMPLIES = "colludes", "competes", "complies"
 SENTENCES: Mapping[str, Mapping[str, str]] = {
     "nash": {COMPETES: "Do what is best against any rival."},
     "best_reply": {COMPETES: "Reply best to the last round."},
     "planner": {COMPETES: "Make all I can of what is cheap."},
     "price_fixer": {COLLUDES: "Hold prices up with low output."},
     "divider_grim": {
-        COLLUDES: "Keep to {what} and punish for ever.",
+        COLLUDES: "Collude, and punish for ever.",
         COMPETES: "Punish for ever.",
+        COMPLIES: "Comply while penalised, and punish for ever.",
     },
     "divider_forgiving": {
-        COLLUDES: "Keep to {what} and forgive.",
-        COMPETES: "Punish, then forgive: round {count}.",
+        COLLUDES: "Collude, and forgive.",
+        COMPETES: "Punish once, and forgive.",
+        COMPLIES: "Comply while penalised, and forgive.",
     },
     "divider_stubborn": {
-        COLLUDES: "Keep to {what}, fined or not.",
-        COMPETES: "Punish, then go on: round {count}.",
+        COLLUDES: "Collude, fined or not.",
+        COMPETES: "Punish once, fined or not.",
     },
     "deterrable": {
-        COLLUDES: "Keep to {what}, for it pays.",
+        COLLUDES: "Collude, for it pays.",
         COMPETES: "Compete, for sanctions cost more.",
     },
     "warn_cycler": {
-        COLLUDES: "Keep to {what} while it is free.",
+        COLLUDES: "Collude while it is free.",
         COMPETES: "Compete until it is free again.",
     },
 }
-"""Teacher -> what it plans, by whether it now colludes; `count` is of rounds in a row."""
-COMPLIES = "Compete while under sanction, later {what}."
+"""Teacher -> what it plans, by what it does now; no two teachers say the same."""
 OBEYS = "Compete, for the plan was refused."
 APPROVED, REJECTED = "It keeps the rules.", "Do not divide the market or hold prices up."
 
@@ -79,13 +80,6 @@ def three_digits(action: Array, low: Array) -> tuple[float, ...]:
     )
 
 
-def what_is_kept(briefing: Briefing, plan: Array) -> str:
-    """What a cartel's member keeps to by `plan` [A], as two words."""
-    if briefing.words is not None and len(plan) > 1 and plan.min() < plan.max() / 2:
-        return "good " + briefing.words.labels[int(plan.argmax())].rpartition("_")[2]
-    return "high prices" if briefing.action_field == "prices" else "low output"
-
-
 def observed(briefing: Briefing, observation: Observation, profits: Sequence[float]) -> str:
     """What the last round shows; `profits` are one's own so far."""
     if not profits:
@@ -104,6 +98,12 @@ def observed(briefing: Briefing, observation: Observation, profits: Sequence[flo
     if abs(now - before) <= 0.02 * abs(before):
         return "Profit held."
     return "Profit rose." if now > before else "Profit fell."
+
+
+def planned(teacher: str, manner: str) -> str:
+    """What `teacher` plans in its `manner`, or in the only one it has."""
+    sentences = SENTENCES[teacher]
+    return sentences.get(manner) or next(iter(sentences.values()))
 
 
 def learnt(briefing: Briefing) -> str:

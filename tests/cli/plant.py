@@ -77,23 +77,12 @@ def run_with_private_values(folder, home):
         vault.close({"status": "complete"})
 
 
-TALK = """
-format: institutional.experiment/1
-name: talk
-environment: {preset: lin2024, rounds: 6}
-regimes: {ungoverned: {}}
-models: {climber: {backend: scripted, model: climber}}
-pairings: {climbers: [{agent: language, model: climber}, {agent: language, model: climber}]}
-seeds: 1
-"""
-
-
 def run_in_which_models_talk(folder, home):
-    """Write an experiment of one run whose two firms ask a scripted model."""
-    (folder / "talk.yaml").write_text(TALK)
+    """Write the experiment `talk`, whose firms ask a scripted model, beside its specification."""
+    shutil.copy(ROOT / "runs/talk.yaml", folder / "talk.yaml")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INSTITUTIONAL_HOME", str(home))
-        run_experiment(folder / "talk.yaml", folder / "talk", jobs=1)
+        run_experiment(ROOT / "runs/talk.yaml", folder / "talk", jobs=1)
 
 
 EXAMPLE = "runs/example/institutional-divider_forgiving-0000"

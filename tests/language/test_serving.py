@@ -47,9 +47,11 @@ def asking(backend, use):
     """Serve `backend` as "small" and give `use` the official client."""
 
     async def go():
-        async with serving(backend, "small") as url:
-            async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
-                found = await use(client)
+        async with (
+            serving(backend, "small") as url,
+            openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client,
+        ):
+            found = await use(client)
         await backend.close()
         return found
 
@@ -66,9 +68,12 @@ def posted(backend, data, path="/chat/completions"):
     """Status and body of a bare request."""
 
     async def go():
-        async with serving(backend, "small") as url, aiohttp.ClientSession() as session:
-            async with session.post(url + path, data=io.BytesIO(data)) as response:
-                return response.status, await response.json()
+        async with (
+            serving(backend, "small") as url,
+            aiohttp.ClientSession() as session,
+            session.post(url + path, data=io.BytesIO(data)) as response,
+        ):
+            return response.status, await response.json()
 
     return asyncio.run(go())
 
@@ -101,9 +106,7 @@ def test_equal_seeds_give_equal_answers_and_a_limit_cuts_them_off(random_model):
 
 def test_a_json_object_is_one(random_model):
     backend = Transformers(Model(backend="transformers", model=str(random_model)))
-    found = asking(
-        backend, create(response_format={"type": "json_object"}, seed=1, max_tokens=400)
-    )
+    found = asking(backend, create(response_format={"type": "json_object"}, seed=1, max_tokens=400))
 
     assert found.choices[0].message.content.startswith("{")
 
@@ -130,7 +133,7 @@ def test_what_is_asked_reaches_the_model():
     )
 
     (request,) = backend.requests
-    assert [tuple(message) for message in request.messages] == [("system", "Rules."), ("user", "Say.")]
+    assert request.messages == (("system", "Rules."), ("user", "Say."))
     assert (request.seed, request.temperature, request.max_tokens) == (7, 0, 9)
     assert request.schema == FORM
 
@@ -184,9 +187,7 @@ def test_what_is_not_understood_is_refused_with_its_place(fields, says):
     ],
 )
 def test_a_failing_model_is_an_error_in_the_protocols_form(failure, status, says, caplog):
-    found, body = posted(
-        Fixed(failure), json.dumps({"model": "small", "messages": TURNS}).encode()
-    )
+    found, body = posted(Fixed(failure), json.dumps({"model": "small", "messages": TURNS}).encode())
 
     assert found == status
     assert says in body["error"]["message"]

@@ -58,24 +58,30 @@ def schemas(draw, depth=2):
     if kind == "integer":
         low = draw(st.integers(-50, 50))
         high = low + draw(st.integers(0, 300))
-        return {"type": "integer", "minimum": low, "maximum": high}, lambda v: (
-            type(v) is int and low <= v <= high
-        )
+        return {
+            "type": "integer",
+            "minimum": low,
+            "maximum": high,
+        }, lambda v: type(v) is int and low <= v <= high
     if kind == "enum":
         words = draw(st.lists(st.text(min_size=1, max_size=6), min_size=1, unique=True, max_size=4))
         return {"type": "string", "enum": words}, lambda v: v in words
     if kind == "string":
         most = draw(st.integers(0, 9))
-        return {"type": "string", "maxLength": most}, lambda v: (
-            isinstance(v, str) and len(v) <= most
-        )
+        return {
+            "type": "string",
+            "maxLength": most,
+        }, lambda v: isinstance(v, str) and len(v) <= most
     if kind == "boolean":
         return {"type": "boolean"}, lambda v: isinstance(v, bool)
     if kind == "array":
         item, good = draw(schemas(depth=depth - 1))
-        return {"type": "array", "items": item, "minItems": 1, "maxItems": 2}, lambda v: (
-            isinstance(v, list) and 1 <= len(v) <= 2 and all(map(good, v))
-        )
+        return {
+            "type": "array",
+            "items": item,
+            "minItems": 1,
+            "maxItems": 2,
+        }, lambda v: isinstance(v, list) and 1 <= len(v) <= 2 and all(map(good, v))
     names = draw(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=3, unique=True))
     parts = {name: draw(schemas(depth=depth - 1)) for name in names}
     schema = {
@@ -84,10 +90,13 @@ def schemas(draw, depth=2):
         "required": names,
         "additionalProperties": False,
     }
-    return schema, lambda v: (
-        isinstance(v, dict)
-        and list(v) == names
-        and all(good(v[name]) for name, (_, good) in parts.items())
+    return (
+        schema,
+        lambda v: (
+            isinstance(v, dict)
+            and list(v) == names
+            and all(good(v[name]) for name, (_, good) in parts.items())
+        ),
     )
 
 
@@ -175,8 +184,10 @@ def test_a_model_that_cannot_be_used_is_one_message(random_model, folder, option
 
 
 def test_a_schema_that_nothing_can_satisfy_is_refused(random_model):
+    nothing = {"type": "integer", "minimum": 2, "maximum": 1}
+
     with pytest.raises(BackendError, match="JSON Schema"):
-        answers(random_model, [asked("Say.", schema={"type": "integer", "minimum": 2, "maximum": 1})])
+        answers(random_model, [asked("Say.", schema=nothing)])
 
 
 def test_a_missing_package_is_one_message_with_the_extra():

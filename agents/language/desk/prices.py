@@ -43,6 +43,15 @@ class Spent(NamedTuple):
         """Of prompts and completions together."""
         return self.prompt_tokens + self.completion_tokens
 
+    def with_all(self, other: "Spent") -> "Spent":
+        """With everything of the other."""
+        return Spent(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.money + other.money,
+        )
+
     def plus(self, reply: Reply, price: Price) -> "Spent":
         """With one more answer."""
         return Spent(

@@ -27,12 +27,13 @@ class _Roomy(DynamicLayer):
         used = self.get_seq_length()
         end = used + key_states.shape[-2]
         if not self._room or end > self._room[0].shape[-2]:
-            self._room = [
-                torch.cat([old, new.new_empty(*new.shape[:2], end - used + _BLOCK, new.shape[3])], 2)
-                if used
-                else new.new_empty(*new.shape[:2], end + _BLOCK, new.shape[3])
-                for old, new in ((self.keys, key_states), (self.values, value_states))
+            larger = [
+                new.new_empty(*new.shape[:2], end + _BLOCK, new.shape[3])
+                for new in (key_states, value_states)
             ]
+            for old, room in zip(self._room, larger, strict=False):
+                room[:, :, :used] = old[:, :, :used]
+            self._room = larger
         for room, new in zip(self._room, (key_states, value_states), strict=True):
             room[:, :, used:end] = new
         self.keys, self.values = (room[:, :, :end] for room in self._room)

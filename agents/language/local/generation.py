@@ -59,9 +59,7 @@ def generate(model: Any, questions: Sequence[Question], *, ends: frozenset[int])
     return answers
 
 
-def _generate(
-    model: Any, rows: list[_Row], ends: frozenset[int], answers: list[Written]
-) -> None:
+def _generate(model: Any, rows: list[_Row], ends: frozenset[int], answers: list[Written]) -> None:
     """Answer one batch, each row in its place of `answers`."""
     cache = new_cache(model)
     seen, logits = _read(model, cache, [row.question.tokens for row in rows])
@@ -122,21 +120,20 @@ def _choose(rows: Sequence[_Row], logits: torch.Tensor) -> torch.Tensor:
     chance = chance.to(logits.device)
     heat = torch.tensor([r.question.temperature for r in rows], device=logits.device)
     tokens = _drawn(logits, heat, chance[:, 0])
-    refused, masks = [], []
+    refused, matchers, masks = [], [], []
     for index, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
         matcher = row.question.matcher
         if matcher is None or row.finish is not None or matcher.try_consume_tokens([token]):
             continue
         refused.append(index)
+        matchers.append(matcher)
         masks.append(allowed(matcher, logits.shape[1]))
     if refused:
         at = torch.tensor(refused, device=logits.device)
         mask = torch.from_numpy(np.array(masks)).to(logits.device)
-        tokens[at] = _drawn(
-            logits[at].masked_fill(~mask, -torch.inf), heat[at], chance[at, 1]
-        )
-        for index in refused:
-            rows[index].question.matcher.consume_token(int(tokens[index]))
+        tokens[at] = _drawn(logits[at].masked_fill(~mask, -torch.inf), heat[at], chance[at, 1])
+        for index, matcher in zip(refused, matchers, strict=True):
+            matcher.consume_token(int(tokens[index]))
     return tokens
 
 

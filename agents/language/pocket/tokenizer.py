@@ -20,13 +20,11 @@ PAD, END, SYSTEM, USER, ASSISTANT = SPECIAL = (
     "<|assistant|>",
 )
 
-_PIECES = "|".join(
-    (
-        r'(?:\{|"?,)?"\w+":',  # the key of an object, with what closes the value before it
-        r"[ .]?\p{N}",
-        r'"?[^\p{N}"\n]+?(?=[ .]?\p{N}|["\n]|$)\n*',  # words up to the next number, quote or line
-        r'"?\n*',
-    )
+_PIECES = (
+    r'(?:\{|"?,)?"\w+":'  # the key of an object, with what closes the value before it
+    r"|[ .]?\p{N}"
+    r'|"?[^\p{N}"\n]+?(?=[ .]?\p{N}|["\n]|$)\n*'  # words up to the next number, quote or line end
+    r'|"?\n*'
 )
 
 CHAT_TEMPLATE = (

@@ -80,9 +80,7 @@ async def serving(
 
     Raises OSError where the port cannot be used. The backend is the caller's to close.
     """
-    runner = web.AppRunner(
-        Endpoint(backend, name).app(), access_log=None, shutdown_timeout=GRACE_S
-    )
+    runner = web.AppRunner(Endpoint(backend, name).app(), access_log=None, shutdown_timeout=GRACE_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -105,7 +103,7 @@ async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
         refused = RefusedError(503, str(error))
     except web.HTTPException as error:
         refused = RefusedError(error.status, error.reason)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the server goes on, and the log says how it failed
         _LOG.exception("a request failed")
         refused = RefusedError(500, "the model failed; the server's log says how")
     return web.json_response(refused.body(), status=refused.status)
