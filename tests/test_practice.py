@@ -49,7 +49,8 @@ def test_a_field_earns_and_fines_what_a_governed_run_does():
 
 
 def test_a_copy_of_a_field_is_played_apart_and_goes_on_as_the_field_would():
-    table = Table(CORE, load_graph(GRAPH))
+    shock = {"sd": 5.0, "persistence": 0.5}
+    table = Table(presets.make("lin2024", rounds=20, demand_shock=shock), load_graph(GRAPH))
     field = Field.fresh(table, [0, 1])
     draws = np.random.default_rng(0)
     for _ in range(5):
@@ -61,6 +62,7 @@ def test_a_copy_of_a_field_is_played_apart_and_goes_on_as_the_field_would():
         field, here = field.played(joint)
 
         assert (there == here[[1, 1, 0]]).all()
+        assert (there[0] != there[2]).any()
         assert (copies.fines == field.fines[[1, 1, 0]]).all()
         assert (copies.shown().statuses == field.shown().statuses[[1, 1, 0]]).all()
 
