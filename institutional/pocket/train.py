@@ -32,7 +32,7 @@ class Effort:
     held_out: int  # runs
 
 
-FULL = Effort(runs=830, held_out=60)
+FULL = Effort(runs=830, held_out=40)
 QUICK = Effort(runs=40, held_out=4)
 
 

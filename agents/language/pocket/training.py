@@ -142,7 +142,7 @@ def train(
                 optimiser.step()
             losses.append(sum(loss for loss, _ in found) / len(found))
             progress(step + 1, len(steps))
-    # A small model never quite unlearns what is said nowhere; at temperature 1 that would garble one
+    # A small model never quite unlearns what is said nowhere, which at temperature 1 garbles one
     # answer in thirty. All logits are a linear function of this norm's weights.
     with torch.no_grad():
         model.model.norm.weight.mul_(shape.sharpness)
