@@ -9,7 +9,7 @@ from typing import Any
 from agents.checks import suggestion
 from agents.contract import Agent, AgentError, Briefing
 from agents.language.player import LanguageAgent
-from agents.policies.entries import network, network_learner
+from agents.policies.entries import network, network_learner, preference_policy
 from agents.q_learning.learner import QLearner
 from agents.scripted.best_reply import BestReply
 from agents.scripted.cartel import Cartel
@@ -138,6 +138,12 @@ _ENTRIES = (
         files=("file",),
         fixed={"method": "reinforce"},
         description="Learns any action from rewards alone, a network improved by REINFORCE.",
+    ),
+    Entry(
+        name="preference_policy",
+        factory=preference_policy,
+        files=("file",),
+        description="Plays what preferences found in play taught it; without a file, at random.",
     ),
     Entry(
         name="language",

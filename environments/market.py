@@ -5,8 +5,9 @@ The second is the first with one market in it, so for equal seeds both give the 
 Shapes: M markets, N agents, A numbers in one action, K shocks.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from gymnasium.spaces import Box, Dict, Space
@@ -35,6 +36,13 @@ class Markets:
     def reset(self) -> None:
         """Go back to before the first round, with the same shocks to come."""
         self.round = 0
+
+    def picked(self, which: Sequence[int]) -> Self:
+        """The markets `which` as they now are, to be played on apart; a repeat is a copy."""
+        apart = copy.copy(self)
+        apart.seeds = tuple(self.seeds[market] for market in which)
+        apart._path = self._path[:, list(which)]  # noqa: SLF001 - its own
+        return apart
 
     def step(self, actions: Array, *, checked: bool = True) -> Record:
         """Play `actions` [M, N, A] in every market and return the public record of the round.

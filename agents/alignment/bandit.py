@@ -8,6 +8,7 @@ Shapes: B prompts, A arms, F features of a prompt, K responses.
 
 import itertools
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ class ArmPolicy(nn.Module):
     def draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
         """One arm for each prompt of `batch`."""
         with torch.no_grad():
-            return _drawn(self.distribution(batch), generator)
+            return drawn(self.distribution(batch), generator)
 
 
 class Table(nn.Module):
@@ -96,6 +97,21 @@ def linear(features: Tensor) -> ArmPolicy:
     return ArmPolicy(SharedFeatures(features))
 
 
+def layers(
+    widths: tuple[int, ...], *, generator: torch.Generator, dtype: torch.dtype = torch.float64
+) -> nn.Sequential:
+    """Layers of tanh from `widths[0]` to `widths[-1]` numbers; weights from `generator`."""
+    parts: list[nn.Module] = []
+    for wide, narrow in itertools.pairwise(widths):
+        # Made on the meta device: torch's own first weights would use its global generator.
+        layer = nn.Linear(wide, narrow, device="meta", dtype=dtype).to_empty(device="cpu")
+        with torch.no_grad():
+            layer.weight.normal_(0.0, wide**-0.5, generator=generator)
+            layer.bias.zero_()
+        parts += [layer, nn.Tanh()]
+    return nn.Sequential(*parts[:-1])
+
+
 def network(
     widths: tuple[int, ...],
     *,
@@ -103,35 +119,38 @@ def network(
     reads: Reads = prompts,
     dtype: torch.dtype = torch.float64,
 ) -> ArmPolicy:
-    """Layers of tanh from `widths[0]` features to `widths[-1]` arms; weights from `generator`."""
-    layers: list[nn.Module] = []
-    for wide, narrow in itertools.pairwise(widths):
-        # Made on the meta device: torch's own first weights would use its global generator.
-        layer = nn.Linear(wide, narrow, device="meta", dtype=dtype).to_empty(device="cpu")
-        with torch.no_grad():
-            layer.weight.normal_(0.0, wide**-0.5, generator=generator)
-            layer.bias.zero_()
-        layers += [layer, nn.Tanh()]
-    return ArmPolicy(nn.Sequential(*layers[:-1]), reads=reads)
+    """`layers` from `widths[0]` features to `widths[-1]` arms."""
+    return ArmPolicy(layers(widths, generator=generator, dtype=dtype), reads=reads)
+
+
+class Distributed(Protocol):
+    """A policy that can list what it might say."""
+
+    def distribution(self, batch: Batch) -> Tensor:
+        """Log-probabilities of all arms [B, A], or of V values of L free tokens [B, L, V]."""
 
 
 class Blend:
-    """Draws from pi^(1 - share) ref^share of two policies over arms, as they are at each draw."""
+    """Draws from pi^(1 - share) ref^share of two policies, as they are at each draw."""
 
-    def __init__(self, policy: ArmPolicy, reference: ArmPolicy, *, share: float) -> None:
+    def __init__(self, policy: Distributed, reference: Distributed, *, share: float) -> None:
         self._policy, self._reference, self._share = policy, reference, share
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Drawn:
-        """One arm for each prompt of `batch`."""
+        """One response to each prompt of `batch`."""
         with torch.no_grad():
             blend = geometric(
                 self._policy.distribution(batch),
                 self._reference.distribution(batch),
                 share=self._share,
             )
-            return _drawn(blend, generator)
+            return drawn(blend, generator)
 
 
-def _drawn(distribution: Tensor, generator: torch.Generator) -> Drawn:
-    arms = distribution.exp().multinomial(1, generator=generator)
-    return Drawn(arms, torch.ones_like(arms, dtype=torch.bool), distribution.gather(-1, arms))
+def drawn(distribution: Tensor, generator: torch.Generator) -> Drawn:
+    """A response from log-probabilities [B, V] of one token or [B, L, V] of L independent ones."""
+    spoken = distribution.reshape(len(distribution), -1, distribution.shape[-1])
+    tokens = spoken.exp().flatten(0, 1).multinomial(1, generator=generator)
+    tokens = tokens.view(spoken.shape[:2])
+    log_probs = spoken.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    return Drawn(tokens, torch.ones_like(tokens, dtype=torch.bool), log_probs)

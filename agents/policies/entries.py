@@ -43,3 +43,11 @@ def network_learner(
         learning_rate=learning_rate,
         discount=discount,
     )
+
+
+def preference_policy(briefing: Briefing, *, file: str = "", temperature: float = 0.0) -> Agent:
+    """A policy over levels, trained on preferences; without a `file` an untrained one."""
+    require_torch()
+    from agents.policies.level_player import LevelPlayer  # noqa: PLC0415 - needs the extra
+
+    return LevelPlayer(briefing, file=file, temperature=temperature)

@@ -53,12 +53,17 @@ class Reach:
         Over capacity, what is above the lower bounds is scaled back in proportion.
         """
         wanted: Array = np.clip(self.start + self.step * steps, self.low, self.high)
-        if self.capacity is None:
-            return wanted
-        above = wanted - self.low
-        room = self.capacity * (1 - CAPACITY_SLACK) - self.low.sum(axis=-1)
-        asked = above.sum(axis=-1)
-        share = np.ones_like(asked)
-        np.divide(room, asked, out=share, where=asked > room)
-        scaled: Array = self.low + share[..., np.newaxis] * above
-        return scaled
+        return fitted(wanted, low=self.low, capacity=self.capacity)
+
+
+def fitted(wanted: Array, *, low: Array, capacity: float | None) -> Array:
+    """`wanted` [..., S, A] within capacity: what is above `low` is scaled back in proportion."""
+    if capacity is None:
+        return wanted
+    above = wanted - low
+    room = capacity * (1 - CAPACITY_SLACK) - low.sum(axis=-1)
+    asked = above.sum(axis=-1)
+    share = np.ones_like(asked)
+    np.divide(room, asked, out=share, where=asked > room)
+    scaled: Array = low + share[..., np.newaxis] * above
+    return scaled

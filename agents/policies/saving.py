@@ -1,26 +1,15 @@
-"""A trained policy as one file: weights as plain arrays, and what they were trained to see.
+"""A trained Gaussian policy as one file: its weights, and what they were trained to see."""
 
-A NumPy archive, which nothing is unpickled from. Reading is strict: one format, these arrays and no
-others, with the shapes that the header gives, every number finite, nothing compressed.
-"""
-
-import json
-import zipfile
 from dataclasses import asdict, dataclass, fields
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from agents.contract import AgentError
+from agents.policies import archive
 from agents.policies.network import Weights, fresh, shapes
 from agents.policies.watching import width
 
 FORMAT = "institutional.policy/1"
-LARGEST_FILE = 16 * 1024 * 1024
-LARGEST_COUNT = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,62 +48,18 @@ class Policy:
 
 def save(path: Path, policy: Policy) -> None:
     """Write `policy` to `path`; the same policy gives the same bytes."""
-    header = json.dumps({"format": FORMAT, **asdict(policy.sight)}, sort_keys=True)
-    arrays: dict[str, Any] = {name: weight.numpy() for name, weight in policy.weights.items()}
-    buffer = BytesIO()
-    np.savez(buffer, header=np.frombuffer(header.encode(), dtype=np.uint8), **arrays)
-    path.write_bytes(buffer.getvalue())
+    arrays = {name: weight.numpy() for name, weight in policy.weights.items()}
+    archive.write(path, FORMAT, asdict(policy.sight), arrays)
 
 
 def load(path: Path) -> Policy:
     """Read the policy at `path`; AgentError says what is not one."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-        return _read(data)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise AgentError(
-            f"{path}: not a policy ({error})\n"
-            "  name a file that `institutional graph redteam --out` wrote"
-        ) from error
+    return archive.read(path, FORMAT, _parsed, written_by="institutional graph redteam --out")
 
 
-def _read(data: bytes) -> Policy:
-    if len(data) > LARGEST_FILE:
-        raise ValueError(f"more than {LARGEST_FILE} bytes")
-    with zipfile.ZipFile(BytesIO(data)) as archive:
-        # Stored, each entry is no larger than the file that was measured.
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("compressed")
-        if sum(entry.file_size for entry in archive.infolist()) > len(data):
-            raise ValueError("entries overlap")
-    with np.load(BytesIO(data), allow_pickle=False) as arrays:
-        sight = _sight(arrays["header"])
-        wanted = sight.shapes()
-        if sorted(arrays.files) != sorted([*wanted, "header"]):
-            raise ValueError("other arrays than a policy has")
-        weights = {}
-        for name, shape in wanted.items():
-            array = arrays[name]
-            if array.dtype != np.float32 or array.shape != shape:
-                raise ValueError(f"{name} is {array.dtype} {array.shape}, not float32 {shape}")
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} holds a number that is not finite")
-            weights[name] = torch.from_numpy(array.copy())
-    return Policy(sight, weights)
-
-
-def _sight(raw: Any) -> Sight:
-    if raw.dtype != np.uint8 or raw.ndim != 1:
-        raise ValueError("no header")
-    header = json.loads(raw.tobytes())
+def _parsed(header: archive.Header, arrays: archive.Arrays) -> Policy:
     names = [field.name for field in fields(Sight)]
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ValueError(f"the header's format is not {FORMAT}")
-    if sorted(header) != sorted([*names, "format"]):
-        raise ValueError("other header fields than a policy has")
-    for name in names:
-        count = header[name]
-        if type(count) is not int or not 1 <= count <= LARGEST_COUNT:
-            raise ValueError(f"{name}={count!r} in the header")
-    return Sight(**{name: header[name] for name in names})
+    archive.require_fields(header, names)
+    sight = Sight(**archive.require_counts(header, names))
+    archive.require_arrays(arrays, sight.shapes())
+    return Policy(sight, {name: torch.from_numpy(arrays[name].copy()) for name in sight.shapes()})

@@ -1,10 +1,11 @@
 """`institutional agent`: who can take a seat."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from institutional.cli import agent_serve, agent_train
+from institutional.cli import agent_serve, agent_show_policy, agent_train
 from institutional.cli.output import Json, print_json, print_table
 
 app = typer.Typer(help="List and describe agents.", no_args_is_help=True, rich_markup_mode=None)
@@ -37,14 +38,15 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="An agent, or a file of learnt sessions (.npz).")],
+    name: Annotated[str, typer.Argument(help="An agent, or a file of what was learnt (.npz).")],
     session: Annotated[int, typer.Option(help="Which session of the file.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Show an agent's data sheet, or what learners do once they have learnt.
 
     Of learnt strategies: the joint actions that repeat for ever, what they earn, and in how many
-    states each plays a best reply to the others.
+    states each plays a best reply to the others. Of a policy trained on preferences: what it does
+    in some situations, and what it earns where it was trained.
 
     Example: institutional agent show divider_grim
     """
@@ -52,6 +54,9 @@ def show(
     from institutional.errors import InstitutionalError, suggestion
 
     if name.endswith(".npz"):
+        if agent_show_policy.is_policy(Path(name)):
+            agent_show_policy.show_policy(Path(name), as_json=as_json)
+            return
         _show_learnt(name, session, as_json=as_json)
         return
 
@@ -77,8 +82,6 @@ def show(
 
 
 def _show_learnt(name: str, session: int, *, as_json: bool) -> None:
-    from pathlib import Path
-
     from agents.q_learning.storage import load
     from agents.q_learning.strategy import best_reply_share, limit_cycle
     from institutional.errors import InstitutionalError

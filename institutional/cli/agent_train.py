@@ -1,29 +1,25 @@
-"""`institutional agent train`: the language model that can be made on the spot."""
+"""`institutional agent train`: what can be trained, and the language model made on the spot."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from institutional.cli import agent_train_policy
 from institutional.cli.experiment import Bar
 from institutional.cli.output import Json, print_json
 
 
-class Trainable(StrEnum):
-    """What can be trained."""
-
-    POCKET = "pocket"
-
-
 def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command()(train)
+    """Add what can be trained to `app`."""
+    train = typer.Typer(help="Train agents, and models for them.", no_args_is_help=True)
+    train.command()(pocket)
+    agent_train_policy.register(train)
+    app.add_typer(train, name="train")
 
 
-def train(  # noqa: PLR0917 - typer passes them by name
-    what: Annotated[Trainable, typer.Argument(help="The model to make.")],
+def pocket(  # noqa: PLR0917 - typer passes them by name
     out: Annotated[
         Path | None, typer.Option(help="Folder; default: models/pocket beside the operator's key.")
     ] = None,
@@ -62,7 +58,7 @@ def train(  # noqa: PLR0917 - typer passes them by name
     bar = Bar("batches", enabled=not as_json and sys.stderr.isatty())
     try:
         trained = train_pocket(
-            out or model_folder(what.value),
+            out or model_folder("pocket"),
             graphs=graphs,
             constitutions=constitutions,
             effort=QUICK if quick else FULL,

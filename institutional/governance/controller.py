@@ -69,6 +69,14 @@ def blank_register(program: Program, markets: int) -> Register:
     )
 
 
+def picked(register: Register, which: Integers) -> Register:
+    """The standings in the markets `which`, with or without repeats."""
+    return Register._make(
+        tuple(each[which] for each in part) if isinstance(part, tuple) else part[which]
+        for part in register
+    )
+
+
 def decide(
     program: Program, register: Register, finding: Finding, round_: int
 ) -> tuple[Register, Decisions]:

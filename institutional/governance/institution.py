@@ -4,8 +4,9 @@
 JSON-serialisable data, which is what the ledger keeps and a replay must reproduce to the byte.
 """
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -33,6 +34,22 @@ class Institution:
         self.register = controller.blank_register(program, markets)
         self._memory = oracle.blank_memory(program, markets)
         self._before: Record | None = None
+
+    def picked(self, which: Sequence[int]) -> Self:
+        """The institution over the markets `which` as they now are, in a session of its own.
+
+        A repeat is a copy, and has the lot of the market that it copies.
+        """
+        index = np.array(which)
+        apart = copy.copy(self)
+        apart._lotteries = self._lotteries[index]  # noqa: SLF001 - its own
+        apart.register = controller.picked(self.register, index)
+        hits = tuple(each[index] for each in self._memory.hits)
+        apart._memory = oracle.Memory(hits)  # noqa: SLF001 - its own
+        if self._before is not None:
+            before = {name: values[index] for name, values in self._before.items()}
+            apart._before = before  # noqa: SLF001 - its own
+        return apart
 
     def suspended(self) -> Mask:
         """Who may not act in the coming round, [M, N]."""

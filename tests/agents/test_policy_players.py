@@ -10,8 +10,9 @@ from lin_market import ACTIONS, WarnThenSanction, briefing, play
 
 from agents.catalogue import make
 from agents.contract import AgentError
+from agents.policies.archive import LARGEST_FILE
 from agents.policies.reach import Reach
-from agents.policies.saving import LARGEST_FILE, Policy, Sight, load, save
+from agents.policies.saving import Policy, Sight, load, save
 from agents.policies.watching import Seen, Watcher, width
 
 SIGHT = Sight(agents=2, actions=2, states=3, memory=8, hidden=4)
