@@ -53,7 +53,8 @@ def run(seeds: Sequence[int], *, steps: int = STEPS, base_steps: int = BASE_STEP
             measured[f"{start}, {row}: change of sums right"] = got["sums"][-1]
         gains = {row: got["win"] - 0.5 for row, got in losses.items()}
         early, full = (np.mean([gain[at] for gain in gains.values()], axis=0) for at in (1, -1))
-        measured[f"{start}, {EARLY}"] = early / full
+        # By the mean over seeds: a single seed's full gain may be zero.
+        measured[f"{start}, {EARLY}"] = early / full.mean()
         measured[f"{start}: win rate lost at {SHARES[1]:.0%} of pairs, mean of losses"] = (
             full - early
         )
@@ -334,8 +335,7 @@ STUDY = Study(
         "Benchmarks: thirteen of them here are two skills.",
         "Instruction-tuned models as a third start.",
         "Reasoning against mathematics: sums are memorised.",
-        "What a fifth of the pairs is worth after SFT: little was left to gain, and a ratio of two"
-        " gains near zero says nothing.",
+        "What a fifth of the pairs is worth after SFT: a ratio of gains near zero says nothing.",
         "How many epochs are right: steps are the same for all shares; few pairs are seen often.",
         "Losses at their best: settings are the method table's, rate and steps one for all.",
     ),
