@@ -10,8 +10,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +22,7 @@ from agents.language.desk.prices import NOTHING, Spent
 from institutional.errors import InstitutionalError
 from institutional.experiments.conversing import Answering, converse
 from institutional.experiments.plan import Plan, Run, load_plan
-from institutional.experiments.playing import Known, conclude
-from institutional.experiments.sealing import Seal
+from institutional.experiments.playing import Task
 
 RUNS_EACH = 100
 """From so many runs a process on, another one pays."""
@@ -34,13 +34,10 @@ _WAKE_S = 0.5
 class Share(NamedTuple):
     """What one process is to do."""
 
-    path: Path  # of the specification
-    folder: Path
-    cassettes: Path | None
-    known: Known
+    task: Task
     runs: Sequence[Run]
-    seals: Mapping[str, Seal]
-    parts: int
+    cassettes: Path | None
+    parts: int  # processes in all
 
 
 class _Told(NamedTuple):
@@ -133,22 +130,12 @@ def _converse(told: Connection, share: Share) -> None:
 
     error: Exception | None = None
     try:
-        plan = load_plan(share.path, dict(share.known))
-        answering = Answering(plan, share.folder, share.cassettes, parts=share.parts)
+        path, folder, seals, known = share.task
+        plan = load_plan(path, dict(known))
+        answering = Answering(plan, folder, share.cassettes, parts=share.parts)
         with ThreadPoolExecutor(1) as thread:
-
-            def concluded(run: Run, invalid: str | None) -> Future[str]:
-                return thread.submit(
-                    conclude,
-                    share.path,
-                    share.folder,
-                    run,
-                    operator=share.seals[run.id].operator,
-                    invalid=invalid,
-                    known=share.known,
-                )
-
-            converse(answering, share.runs, share.seals, concluded, report)
+            concluded = partial(share.task.concluded, thread)
+            converse(answering, share.runs, seals, concluded, report)
     except InstitutionalError as stopped:
         error = stopped
     told.send(last._replace(ended=True, error=error))

@@ -6,9 +6,10 @@ A run is finished when its `summary.json` is there; it is written last.
 import io
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -86,6 +87,31 @@ def conclude(
     except OSError as error:
         raise unwritable(here, error) from error
     return run.id
+
+
+class Task(NamedTuple):
+    """What whoever plays runs is to know: specification, folder, and how they are signed."""
+
+    path: Path
+    folder: Path
+    seals: Mapping[str, Seal]
+    known: Known
+
+    def of(self, runs: Sequence[Run]) -> "Task":
+        """The same with the keys of these runs only."""
+        return self._replace(seals={run.id: self.seals[run.id] for run in runs})
+
+    def concluded(self, executor: Executor, run: Run, invalid: str | None) -> Future[str]:
+        """Have a run whose ledger is closed scored, audited and replayed; see `conclude`."""
+        return executor.submit(
+            conclude,
+            self.path,
+            self.folder,
+            run,
+            operator=self.seals[run.id].operator,
+            invalid=invalid,
+            known=self.known,
+        )
 
 
 def _written(

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Executor,
-    Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
 )
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +29,8 @@ from institutional.errors import InstitutionalError
 from institutional.experiments import apart, conversing
 from institutional.experiments.conversing import Answering
 from institutional.experiments.plan import Plan, Run, load_plan
-from institutional.experiments.playing import Known, as_bytes, conclude, execute, write_table
-from institutional.experiments.sealing import Seal, declare, ended, versions, write
+from institutional.experiments.playing import Task, as_bytes, execute, write_table
+from institutional.experiments.sealing import declare, ended, versions, write
 from institutional.ledger import index, keys
 from institutional.ledger.note import SigningKey
 
@@ -77,7 +77,8 @@ def run_experiment(
     seals = {run.id: declare(plan, run, folder / run.id, operator) for run in waiting}
     # Before the first round and after the last: what is not shown later leaves a gap here.
     _register(operator, [seal.start for seal in seals.values()])
-    at_work = _Work(path, folder, seals, _jobs(plan, jobs), tuple(sorted(known.items())))
+    task = Task(path, folder, seals, tuple(sorted(known.items())))
+    at_work = _Work(task, _jobs(plan, jobs))
     done = 0
     for _ in at_work.played([run for run in waiting if not plan.asks(run)]):
         done += 1
@@ -108,22 +109,19 @@ def _jobs(plan: Plan, jobs: int | None) -> int:
 class _Work(NamedTuple):
     """What the processes of the pool are to know."""
 
-    path: Path
-    folder: Path
-    seals: Mapping[str, Seal]
+    task: Task
     jobs: int
-    known: Known
 
     def played(self, runs: Sequence[Run]) -> Iterator[str]:
         """Yield the id of each run as it finishes."""
+        path, folder, seals, known = self.task
         if self.jobs == 1 or len(runs) <= FEW:
             for run in runs:
-                yield execute(self.path, self.folder, run, self.seals[run.id], self.known)
+                yield execute(path, folder, run, seals[run.id], known)
             return
         with self.executor(len(runs)) as pool:
             pending = {
-                pool.submit(execute, self.path, self.folder, run, self.seals[run.id], self.known)
-                for run in runs
+                pool.submit(execute, path, folder, run, seals[run.id], known) for run in runs
             }
             try:
                 while pending:
@@ -142,15 +140,7 @@ class _Work(NamedTuple):
         if parts > 1:
             paid = answering.spent
             shares = [
-                apart.Share(
-                    self.path,
-                    self.folder,
-                    answering.cassettes,
-                    self.known,
-                    mine,
-                    {run.id: self.seals[run.id] for run in mine},
-                    parts,
-                )
+                apart.Share(self.task.of(mine), mine, answering.cassettes, parts)
                 for mine in (runs[part::parts] for part in range(parts))
             ]
             apart.converse_apart(
@@ -161,22 +151,10 @@ class _Work(NamedTuple):
             conversing.converse(
                 answering,
                 runs,
-                self.seals,
-                lambda run, invalid: self.concluded(executor, run, invalid),
+                self.task.seals,
+                partial(self.task.concluded, executor),
                 report,
             )
-
-    def concluded(self, executor: Executor, run: Run, invalid: str | None) -> Future[str]:
-        """Have a run whose ledger is closed scored, audited and replayed."""
-        return executor.submit(
-            conclude,
-            self.path,
-            self.folder,
-            run,
-            operator=self.seals[run.id].operator,
-            invalid=invalid,
-            known=self.known,
-        )
 
     def executor(self, runs: int) -> Executor:
         """Who works beside this thread: other processes, or one thread where they do not pay."""
