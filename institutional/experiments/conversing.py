@@ -86,6 +86,20 @@ class Answering:
                     if place.round >= first:
                         yield exchange.request.model, exchange.reply
 
+    def check(self) -> None:
+        """Raise InstitutionalError where a model cannot be asked, before anything is written.
+
+        Of a model that computes here only its files are known by then: it is large to load.
+        """
+        if self.cassettes is not None:
+            return
+        try:
+            for model in self.plan.language.models.values():
+                if not BACKENDS[model.backend].local:
+                    open_backend(model)
+        except BackendError as error:
+            raise InstitutionalError(str(error)) from error
+
     def desk(self) -> Desk | None:
         """Open every model that a run may ask; None where none is asked.
 

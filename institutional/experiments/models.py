@@ -201,8 +201,8 @@ def chosen_models(
             elif not entry.model:
                 raise document.problem(
                     ("models", name) if name in entries else place,
-                    f'the model "{name}" is declared nowhere else, so it should lie in {folder}, '
-                    f"and nothing does.{suggestion(name, entries)}\n"
+                    f'the model "{name}" should lie in {folder}, and nothing does.'
+                    f"{'' if name in entries else suggestion(name, entries)}\n"
                     "  `institutional agent train pocket` makes the one called pocket; others are "
                     "declared in `models`",
                 )

@@ -67,11 +67,13 @@ def run_experiment(
     """
     known = {} if cassettes is None else conversing.recorded_models(cassettes)
     plan = load_plan(path, known)
-    _claim(plan, folder, command)
+    answering = Answering(plan, folder, cassettes)
     runs = plan.runs()
     waiting = [run for run in runs if not (folder / run.id / "summary.json").is_file()]
+    if any(plan.asks(run) for run in waiting):
+        answering.check()
+    _claim(plan, folder, command)
     before = len(runs) - len(waiting)
-    answering = Answering(plan, folder, cassettes)
     report_progress(Progress(before, 0, len(runs), answering.spent))
     operator = keys.operator_key()
     seals = {run.id: declare(plan, run, folder / run.id, operator) for run in waiting}

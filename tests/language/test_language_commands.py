@@ -90,3 +90,13 @@ def test_a_fork_is_under_one_regime(tmp_path, regime):
 
     assert done.returncode == 2
     assert "give one of --graph, --constitution and --ungoverned" in done.stderr
+
+
+def test_a_missing_key_is_said_before_anything_is_written(talk, tmp_path):
+    served = '{backend: openai, model: m, base_url: "http://127.0.0.1:9/v1", key: NO_SUCH_KEY}'
+    talk.write_text(SPECIFICATION.replace("{backend: scripted, model: climber}", served))
+    done = institutional("run", talk, "--out", tmp_path / "out", home=tmp_path / "home")
+
+    assert done.returncode == 2
+    assert "NO_SUCH_KEY" in done.stderr
+    assert not (tmp_path / "out").exists()
