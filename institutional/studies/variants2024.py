@@ -39,8 +39,8 @@ BRIEF_STEPS = 8
 EARLY = f"gain at {SHARES[1]:.0%} of pairs over full gain, mean of losses"
 HURT = "form lost without SFT, DPO and IPO above KTO and CPO"
 LATER = (
-    "before; then seeds went from 6 to 10, as other six told another story, and the share is taken"
-    " of the mean full gain, as single seeds' are near zero after SFT (-29 for 3.6)"
+    "before; then seeds went from 6 by 12 to 10, as other six told another story, and the share is"
+    " taken of the mean full gain, as single seeds' are near zero after SFT (-29 for 3.6)"
 )
 CHANCE = "dpo on labels by coin: win rate"
 
