@@ -16,7 +16,7 @@ from environments.preference_games.rankings import (
     undesirable,
 )
 from institutional.studies import drawing
-from institutional.studies.study import Outcome, Prediction, Study
+from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 AGREEMENT = 0.75
 WEAK = 0.6  # a majority so slight that noise in the labels tells
@@ -69,11 +69,7 @@ def run(
     measured[f"{SOON}: in U"], measured[f"{LATE}: in U"] = stuck[moments.index(EARLY)], stuck[-1]
     return Outcome(
         measured=measured,
-        table={
-            "quantity": [name for name in measured for _ in seeds],
-            "seed": list(seeds) * len(measured),
-            "value": np.concatenate(list(measured.values())).tolist(),
-        },
+        table=by_seed(measured, seeds),
         draw=lambda: drawn(reference[0], {n: ends[n, 1.0][0] for n in ROWS}, moments, stuck),
         caption="What each loss makes of the reference's ranking, and the undesirable set by steps",
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from environments.contract import Array
 from institutional.studies import drawing
-from institutional.studies.study import Outcome, Prediction, Study
+from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,11 +72,7 @@ def run(seeds: Sequence[int], *, epochs: int = EPOCHS) -> Outcome:
     measured["clean labels: peer review above all data"] = unflipped[PEER] - unflipped[ALL]
     return Outcome(
         measured=measured,
-        table={
-            "quantity": [name for name in measured for _ in seeds],
-            "seed": list(seeds) * len(measured),
-            "value": np.concatenate(list(measured.values())).tolist(),
-        },
+        table=by_seed(measured, seeds),
         draw=lambda: drawn(found),
         caption="Test accuracy, and share of flipped labels believed, by epoch",
     )

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from environments.contract import Array
 from environments.preference_games.named import calandriello2024
 from institutional.studies import drawing
-from institutional.studies.study import Outcome, Prediction, Study
+from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,11 +62,7 @@ def run(seeds: Sequence[int], *, moments: Sequence[int] = MOMENTS) -> Outcome:
     measured = gaps | contrasts
     return Outcome(
         measured=measured,
-        table={
-            "quantity": [name for name in measured for _ in seeds],
-            "seed": list(seeds) * len(measured),
-            "value": np.concatenate(list(measured.values())).tolist(),
-        },
+        table=by_seed(measured, seeds),
         draw=lambda: drawn(noisy),
         caption="Duality gap by steps under a noisy judge and under two judges who disagree",
     )

@@ -6,12 +6,12 @@ The world is that of rpo2024. Type I: a bad arm looks good; type II: a good arm 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from environments.contract import Array
 from institutional.studies import drawing
-from institutional.studies.study import Outcome, Prediction, Study
+from institutional.studies.rpo2024 import worth
+from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 if TYPE_CHECKING:
     from institutional.studies.lucky_arm import Curves
@@ -68,11 +68,7 @@ def run(seeds: Sequence[int], *, paces: Sequence[float] = PACES, last: int = STA
     measured["POWER and RPO: largest difference of E[r]"] = apart
     return Outcome(
         measured=measured,
-        table={
-            "quantity": [name for name in measured for _ in seeds],
-            "seed": list(seeds) * len(measured),
-            "value": np.concatenate(list(measured.values())).tolist(),
-        },
+        table=by_seed(measured, seeds),
         draw=lambda: drawn(moments, found),
         caption="True reward where a bad arm looks good, and where a good arm looks bad",
     )
@@ -106,17 +102,6 @@ SEEN = "before, for beta 1, at which 0.66 was found; beta became that of rpo2024
 _TRIAL = f"{SEEN}; the blocks' author had seen no collapse in a first trial"
 
 
-def _worth(name: str, count: int, low: float, high: float, number: float) -> Prediction:
-    return Prediction(
-        quantity=f"{name} after {count} steps: E[r]",
-        low=low,
-        high=high,
-        number=number,
-        source="PILOT; its beta, optimiser and the bad arm's reward are not known",
-        fixed=SEEN,
-    )
-
-
 STUDY = Study(
     name="power2024",
     paper="POWER 2024, arXiv:2412.09544",
@@ -127,9 +112,9 @@ STUDY = Study(
     f" {BETA:g}, eta {ETA}, full batches, 1500 Adam steps; labels move by"
     f" {', '.join(map(str, PACES))} a step.",
     predictions=(
-        _worth(POWER, 50, 0.6, 1.4, 1.06),
-        _worth(POWER, 200, 0.9, 1.6, 1.24),
-        _worth(POWER, 1500, 0.9, 1.6, 1.27),
+        worth(POWER, 50, 0.6, 1.4, 1.06, fixed=SEEN),
+        worth(POWER, 200, 0.9, 1.6, 1.24, fixed=SEEN),
+        worth(POWER, 1500, 0.9, 1.6, 1.27, fixed=SEEN),
         Prediction(
             quantity="POWER: P(bad) at the end",
             low=0.0,

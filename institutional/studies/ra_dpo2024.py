@@ -16,7 +16,7 @@ from environments.contract import Array
 from environments.preference_games.policies import divergence
 from institutional.experiments.report.style import REGIME_COLOURS
 from institutional.studies import drawing
-from institutional.studies.study import Outcome, Prediction, Study
+from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 if TYPE_CHECKING:
     from agents.alignment.bandit import ArmPolicy
@@ -105,11 +105,7 @@ def run(seeds: Sequence[int], *, moments: Sequence[int] = MOMENTS) -> Outcome:
     measured["RA-DPO: score at goal 10 less that at goal 1"] = achieved[-1] - achieved[0]
     return Outcome(
         measured=measured,
-        table={
-            "quantity": [name for name in measured for _ in seeds],
-            "seed": list(seeds) * len(measured),
-            "value": np.concatenate(list(measured.values())).tolist(),
-        },
+        table=by_seed(measured, seeds),
         draw=lambda: drawn(achieved, found["", DPO].seen, found["", RA].seen, moments),
         caption="Score achieved by goal, and mass on good arms that lost, by steps",
     )

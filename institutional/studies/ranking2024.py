@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from environments.contract import Array
 from environments.preference_games.rankings import ranking_accuracy, reward_accuracy
 from institutional.studies import drawing
-from institutional.studies.study import Outcome, Prediction, Study
+from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 AGREEMENT = 0.75
 DRAWN = 20_000  # pairs of one seed for which the optimum is evaluated
@@ -51,11 +51,7 @@ def run(
     measured = _evaluated(many) | _taught(some, betas, steps) | during | _others(some, steps)
     return Outcome(
         measured=measured,
-        table={
-            "quantity": [name for name in measured for _ in seeds],
-            "seed": list(seeds) * len(measured),
-            "value": np.concatenate(list(measured.values())).tolist(),
-        },
+        table=by_seed(measured, seeds),
         draw=lambda: drawn_curves(measured, moments, curves),
         caption="Ranking accuracy of DPO's exact optimum by beta, and of DPO as it learns",
     )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from environments.contract import Array
 from institutional.studies import drawing
-from institutional.studies.study import Outcome, Prediction, Study
+from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 if TYPE_CHECKING:
     from agents.alignment.method import Method
@@ -64,11 +64,7 @@ def run(seeds: Sequence[int], *, pairs: int = PAIRS, steps: int = STEPS) -> Outc
         measured[_alone(truth)] = learnt(_lone(truth), (truth,))[:, 0] - truth
     return Outcome(
         measured=measured,
-        table={
-            "quantity": [name for name in measured for _ in seeds],
-            "seed": list(seeds) * len(measured),
-            "value": np.concatenate(list(measured.values())).tolist(),
-        },
+        table=by_seed(measured, seeds),
         draw=lambda: drawn(measured, found),
         caption="Reliabilities found beside the true ones, and accuracies with four annotators",
     )

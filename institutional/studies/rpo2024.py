@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from environments.preference_games.bandits import optimum
 from institutional.experiments.report.style import REGIME_COLOURS
 from institutional.studies import drawing
-from institutional.studies.study import Outcome, Prediction, Study
+from institutional.studies.study import Outcome, Prediction, Study, by_seed
 
 if TYPE_CHECKING:
     from institutional.studies.lucky_arm import Curves
@@ -74,11 +74,7 @@ def run(seeds: Sequence[int], *, last: int = STATED[-1]) -> Outcome:
     measured["best arm: r"] = lucky.reward.max(axis=1)
     return Outcome(
         measured=measured,
-        table={
-            "quantity": [name for name in measured for _ in seeds],
-            "seed": list(seeds) * len(measured),
-            "value": np.concatenate(list(measured.values())).tolist(),
-        },
+        table=by_seed(measured, seeds),
         draw=lambda: drawn(moments, found),
         caption="True reward and probability of the bad arm as four losses learn",
     )
@@ -110,14 +106,17 @@ SEEN = (
 )
 
 
-def _worth(name: str, count: int, low: float, high: float, number: float) -> Prediction:
+def worth(
+    name: str, count: int, low: float, high: float, number: float, *, fixed: str = SEEN
+) -> Prediction:
+    """The pilot's E[r] of a method after so many steps, as a prediction."""
     return Prediction(
         quantity=f"{name} after {count} steps: E[r]",
         low=low,
         high=high,
         number=number,
         source="PILOT; its beta, optimiser and the bad arm's reward are not known",
-        fixed=SEEN,
+        fixed=fixed,
     )
 
 
@@ -130,13 +129,13 @@ STUDY = Study(
     f" comparison in which it beats the best. Tabular policy, uniform reference, beta {BETA:g}, eta"
     f" {ETA}, tau {TAU:g}, full batches, 1500 Adam steps.",
     predictions=(
-        _worth(DPO, 50, 0.6, 1.4, 1.08),
-        _worth(DPO, 200, -2.5, 0.0, -1.15),
-        _worth(DPO, 1500, -2.51, -2.0, -2.34),
-        _worth(RPO, 50, 0.6, 1.4, 1.06),
-        _worth(RPO, 200, 0.9, 1.6, 1.25),
-        _worth(RPO, 1500, 0.9, 1.6, 1.27),
-        _worth(IPO, 1500, 0.1, 0.8, 0.37),
+        worth(DPO, 50, 0.6, 1.4, 1.08),
+        worth(DPO, 200, -2.5, 0.0, -1.15),
+        worth(DPO, 1500, -2.51, -2.0, -2.34),
+        worth(RPO, 50, 0.6, 1.4, 1.06),
+        worth(RPO, 200, 0.9, 1.6, 1.25),
+        worth(RPO, 1500, 0.9, 1.6, 1.27),
+        worth(IPO, 1500, 0.1, 0.8, 0.37),
         Prediction(
             quantity="DPO: P(bad) at the end",
             low=0.95,
