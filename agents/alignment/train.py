@@ -29,6 +29,35 @@ class Step(NamedTuple):
     memory: Mapping[str, Tensor]  # what the method carries to the next
 
 
+class Assessed(NamedTuple):
+    """A batch as a row's loss reads it, and what it makes of it."""
+
+    batch: Batch
+    loss: Tensor  # weighted mean over prompts, a scalar
+    memory: Mapping[str, Tensor]  # what the method carried here
+
+
+def assessed(
+    method: Method, given: Batch, models: Models, memory: Mapping[str, Tensor] | None
+) -> Assessed:
+    """Fill `given` by the row's readings and take its loss; no `memory` before the first batch."""
+    counts = {name: method.defaults[name] for name in COUNTED if name in method.defaults}
+    batch = method.prepares(checked(given, counts))
+    for reading in method.reads:
+        batch = reading(batch, models)
+    checked(batch, counts)
+    if memory is None:
+        memory = method.begins(batch, **method.defaults)
+    losses = method.loss(batch, **method.defaults, **memory)
+    return Assessed(batch, weighted_mean(losses, batch.weights), memory)
+
+
+def moved(method: Method, seen: Assessed) -> Mapping[str, Tensor]:
+    """What the method carries on from a batch."""
+    batch, memory = seen.batch, seen.memory
+    return {**memory, **method.learns(batch, **method.defaults, **memory)}
+
+
 def steps(
     method: Method,
     policy: Policy,
@@ -45,17 +74,10 @@ def steps(
     Raises AlignmentError for a batch or loss that is no number, or a model that is missing.
     """
     models = Models(policy=policy, reference=reference, history=history, teachers=teachers)
-    counts = {name: method.defaults[name] for name in COUNTED if name in method.defaults}
     memory: Mapping[str, Tensor] | None = None
     for number, given in enumerate(batches):
-        batch = method.prepares(checked(given, counts))
-        for reading in method.reads:
-            batch = reading(batch, models)
-        checked(batch, counts)
-        if memory is None:
-            memory = method.begins(batch, **method.defaults)
-        losses = method.loss(batch, **method.defaults, **memory)
-        loss = weighted_mean(losses, batch.weights)
+        seen = assessed(method, given, models, memory)
+        loss = seen.loss
         if not math.isfinite(value := loss.item()):
             raise AlignmentError(
                 f"the loss is {value} at step {number} of {method.name}\n"
@@ -64,8 +86,8 @@ def steps(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        memory = {**memory, **method.learns(batch, **method.defaults, **memory)}
-        yield Step(number, value, batch, memory)
+        memory = moved(method, seen)
+        yield Step(number, value, seen.batch, memory)
 
 
 def train(

@@ -14,10 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from agents.alignment.batch import AlignmentError, Batch, checked, single
+from agents.alignment.batch import AlignmentError, Batch, single
 from agents.alignment.method import Method, nothing
 from agents.alignment.readings import Models, read_mismatched, read_reference
-from agents.alignment.train import COUNTED, weighted_mean
+from agents.alignment.train import assessed, moved
 from agents.alignment.views import log_ratios
 
 FILE = "method.safetensors"
@@ -31,7 +31,6 @@ class Row:
         """Nothing is remembered before the first batch."""
         self.method = method
         self.memory: Mapping[str, Tensor] | None = None
-        self._counts = {name: method.defaults[name] for name in COUNTED if name in method.defaults}
 
     @property
     def refers(self) -> bool:
@@ -48,18 +47,11 @@ class Row:
 
         With `learns` the memory moves on. Raises AlignmentError for what no method can learn from.
         """
-        method = self.method
-        batch = method.prepares(checked(given, self._counts))
-        for reading in method.reads:
-            batch = reading(batch, models)
-        checked(batch, self._counts)
-        memory = method.begins(batch, **method.defaults) if self.memory is None else self.memory
-        losses = method.loss(batch, **method.defaults, **memory)
+        seen = assessed(self.method, given, models, self.memory)
         if learns:
             with torch.no_grad():
-                moved = method.learns(batch, **method.defaults, **memory)
-            self.memory = {**memory, **moved}
-        return weighted_mean(losses, batch.weights), batch
+                self.memory = moved(self.method, seen)
+        return seen.loss, seen.batch
 
     def save(self, folder: Path) -> None:
         """Write the memory into a checkpoint's folder."""
