@@ -26,7 +26,7 @@ from agents.language.exchange import BackendError
 from agents.language.models import Model
 from institutional.errors import InstitutionalError, suggestion
 from institutional.governance.document import Document
-from institutional.ledger import keys
+from institutional.pocket.place import kept_folder
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -217,7 +217,7 @@ LOCAL = "transformers"
 def _folder(document: Document, name: str, entry: ModelEntry) -> Path:
     if entry.model:
         return Path(document.path).parent / entry.model
-    return keys.home() / "models" / name
+    return kept_folder(name)
 
 
 def read_text(document: Document, place: tuple[str | int, ...], said: str | TextFile) -> str:
